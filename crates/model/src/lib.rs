@@ -1,1 +1,21 @@
-//! .
+//! The nouns that every room of Ambit shares: names, ids, codes, effects, declared state, records' seams.
+//!
+//! No JSON, no cryptography, no evidence, no IO, no clock and no randomness live here.
+#![deny(missing_docs)]
+
+pub mod action;
+pub mod code;
+pub mod declared;
+pub mod digest;
+pub mod id;
+pub mod limits;
+pub mod name;
+pub mod record;
+pub mod time;
+
+pub use action::{Decision, Effect, RiskTier, Sink};
+pub use code::Code;
+pub use digest::Digest;
+pub use id::{AskId, EntryId, TaskId, TokenId, TraceId};
+pub use name::{ActionId, AgentName, Name, NameError, PartyName, UpstreamName};
+pub use time::{Duration, Timestamp};

@@ -1,0 +1,109 @@
+//! The registry of refusal and fault codes: append only, rendered to `docs/reference/codes.md`.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal $slug:literal $sentence:literal $fix:literal;)*) => {
+        /// A stable code for a refusal or fault. Numbers are never reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            /// All codes, in the order of their numbers.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// `AMB1001`.
+            #[must_use]
+            pub const fn number(self) -> &'static str { match self { $(Code::$variant => $number,)* } }
+
+            /// The word used in records and metrics: `not_granted`.
+            #[must_use]
+            pub const fn slug(self) -> &'static str { match self { $(Code::$variant => $slug,)* } }
+
+            /// The fixed sentence that an agent is told.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str { match self { $(Code::$variant => $sentence,)* } }
+
+            /// What the agent should do about it.
+            #[must_use]
+            pub const fn fix(self) -> &'static str { match self { $(Code::$variant => $fix,)* } }
+
+            /// Reads a slug; anything else is `None`.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Code> {
+                match text { $($slug => Some(Code::$variant),)* _ => None }
+            }
+        }
+
+        impl std::fmt::Display for Code {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(self.slug()) }
+        }
+    };
+}
+
+codes! {
+    /// No credential came.
+    CredentialMissing = "AMB1001" "credential_missing" "no credential came with this request" "send an access token issued by Ambit";
+    /// The credential is not valid.
+    CredentialInvalid = "AMB1002" "credential_invalid" "the credential is not valid here" "get a new access token for this audience";
+    /// The credential has expired.
+    CredentialExpired = "AMB1003" "credential_expired" "the credential has expired" "get a new access token";
+    /// Proof of possession is missing or wrong.
+    ProofInvalid = "AMB1004" "proof_invalid" "the proof of possession is missing or not valid" "sign a fresh DPoP proof for this method and URL with the token's key";
+    /// The proof was used before.
+    ProofReplayed = "AMB1005" "proof_replayed" "this proof of possession was used before" "sign a fresh proof for each request";
+    /// Token, agent, task, version or human was revoked or frozen.
+    Revoked = "AMB1006" "revoked" "this identity was revoked or frozen" "stop; a person decides when it may act again";
+    /// Too many requests without valid credential.
+    TooManyFailures = "AMB1007" "too_many_failures" "too many requests without a valid credential" "wait a minute, then send a valid access token";
+
+    /// The action does not exist for this agent (also said of actions that do not exist at all).
+    NotInCatalog = "AMB2001" "not_in_catalog" "Unknown tool" "use only tools that are listed";
+    /// The arguments do not fit the action's schema.
+    ArgumentsInvalid = "AMB2002" "arguments_invalid" "the arguments do not fit the tool's input schema" "correct the arguments as the detail says, then call again";
+    /// The body is not acceptable JSON.
+    BodyInvalid = "AMB2003" "body_invalid" "the body is not acceptable JSON" "send I-JSON: unique names, exact numbers, valid UTF-8";
+    /// The body is too large or too deep.
+    BodyTooLarge = "AMB2004" "body_too_large" "the body is larger or deeper than the limit" "send less";
+    /// The definition of the action changed and was not accepted.
+    DefinitionChanged = "AMB2005" "definition_changed" "the tool's definition changed and waits for review" "do not retry; the operator was told";
+    /// The request does not follow the protocol.
+    ProtocolInvalid = "AMB2006" "protocol_invalid" "the request does not follow the protocol" "correct the request as the detail says";
+
+    /// No grant covers the action.
+    NotGranted = "AMB3001" "not_granted" "this action is not granted to this agent" "do not retry; work without it or ask the operator";
+    /// A rule forbids the action.
+    Forbidden = "AMB3002" "forbidden" "a rule forbids this action" "do not retry with other arguments";
+    /// The task's intent does not cover the action with these arguments.
+    OutsideIntent = "AMB3003" "outside_intent" "this action is outside the task's declared intent" "keep to the task; other work needs a task of its own";
+    /// The agent may not serve this human, or no human is named.
+    UserNotServed = "AMB3004" "user_not_served" "this agent may not act for this user" "act only for users that this agent serves";
+    /// A limit is used up.
+    LimitReached = "AMB3005" "limit_reached" "a limit on calls is used up" "wait, then call again";
+    /// The decision could not be made.
+    Undecidable = "AMB3006" "undecidable" "the decision could not be made, so nothing was executed" "try again later; the operator was told";
+    /// A human is asked.
+    Asked = "AMB3007" "asked" "a human was asked to approve this action" "call again with the same arguments after approval; do not change them";
+    /// A human said no.
+    AnsweredNo = "AMB3008" "answered_no" "a human declined this action" "do not retry";
+    /// Too many open asks.
+    TooManyAsks = "AMB3009" "too_many_asks" "too many questions to humans are open" "wait for the open ones to be answered";
+
+    /// The entry could not be written.
+    Unrecorded = "AMB4001" "unrecorded" "the action could not be recorded, so nothing was executed" "try again in a few seconds";
+    /// The gate is overloaded.
+    Saturated = "AMB4002" "saturated" "the gateway is busy, so nothing was executed" "try again in a few seconds";
+    /// The gate stops.
+    Stopping = "AMB4003" "stopping" "the gateway is stopping, so nothing was executed" "try again in a few seconds";
+
+    /// The upstream cannot be reached.
+    UpstreamUnreachable = "AMB5001" "upstream_unreachable" "the upstream cannot be reached" "try again later";
+    /// The upstream answered nonsense.
+    UpstreamInvalid = "AMB5002" "upstream_invalid" "the upstream's answer is not valid" "try again later; the operator was told";
+    /// The upstream took too long; the outcome is unknown.
+    UpstreamTimeout = "AMB5003" "upstream_timeout" "the upstream did not answer in time; the action may or may not have happened" "check whether it happened before you call again";
+    /// The upstream's answer may not be returned.
+    ResultWithheld = "AMB5004" "result_withheld" "the upstream's answer may not be returned" "do not retry; the operator was told";
+    /// The upstream's credential is not available.
+    UpstreamCredential = "AMB5005" "upstream_credential" "the upstream's credential is not available" "try again later; the operator was told";
+    /// The upstream's answer is too large.
+    ResultTooLarge = "AMB5006" "result_too_large" "the upstream's answer is larger than the limit" "ask for less";
+}

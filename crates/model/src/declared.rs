@@ -1,0 +1,295 @@
+//! Declared state as plain nouns: what `ambit.yaml` says after it was read and checked for form.
+
+use crate::{
+    action::{Effect, RiskTier, Sink},
+    name::{ActionId, AgentName, Name, PartyName, UpstreamName},
+    time::Duration,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that is declared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Declared {
+    /// Who may act.
+    pub agents: BTreeMap<AgentName, Agent>,
+    /// Kinds of task.
+    pub intents: BTreeMap<Name, Intent>,
+    /// Systems behind the gate.
+    pub upstreams: BTreeMap<UpstreamName, Upstream>,
+    /// Playgrounds.
+    pub boundaries: BTreeMap<Name, Boundary>,
+    /// Who is asked, and how.
+    pub approvals: BTreeMap<Name, ApprovalRule>,
+    /// People known on this machine, with their groups.
+    pub people: BTreeMap<Name, BTreeSet<Name>>,
+    /// Cases that gate every `apply`.
+    pub tests: Vec<Case>,
+    /// Hand-written Cedar, in the order of file names.
+    pub policies: Vec<PolicyFile>,
+}
+
+/// A file of Cedar policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// Its path as the user knows it: `policies/helpdesk.cedar`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A registered agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// What it is for.
+    pub purpose: String,
+    /// Who answers for it.
+    pub owner: PartyName,
+    /// Its playground.
+    pub boundary: Name,
+    /// Optional narrowing; `high` actions must be named here or in an intent.
+    pub only: Option<Vec<ActionPattern>>,
+    /// Whom it may serve; `None`: it acts for itself only.
+    pub users: Option<PartyName>,
+    /// How it proves who it is.
+    pub credentials: Credentials,
+    /// The block's line in its file, 1-based, for explanations.
+    pub line: u32,
+}
+
+/// How an agent proves who it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credentials {
+    /// What a token is bound to.
+    pub proof: Proof,
+    /// Path of a JWKS with the agent's public keys, relative to the file; `None`: `dev` generates one.
+    pub keys: Option<String>,
+    /// Life of its tokens.
+    pub ttl: Duration,
+}
+
+/// What a token is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// RFC 9449, the default.
+    Dpop,
+    /// Nothing: a bearer token, stated per agent.
+    None,
+}
+
+/// `tickets.read`, `tickets.*`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ActionPattern {
+    /// Exactly this action.
+    Exact(ActionId),
+    /// All low and medium actions of an upstream; never a `high` one.
+    All(UpstreamName),
+}
+
+/// A kind of task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Names and types of its parameters.
+    pub params: BTreeMap<String, ParamType>,
+    /// What it allows, with argument constraints.
+    pub allow: BTreeMap<ActionPattern, BTreeMap<String, Constraint>>,
+}
+
+/// The type of an intent's parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamType {
+    /// Text.
+    String,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`.
+    Boolean,
+}
+
+/// What an argument must equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Constraint {
+    /// The task's parameter of this name (`$ticket`).
+    Param(String),
+    /// This text.
+    Text(String),
+    /// This whole number.
+    Integer(i64),
+    /// This truth value.
+    Boolean(bool),
+}
+
+/// A system behind the gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    /// How it is spoken to.
+    pub kind: UpstreamKind,
+    /// Its URL: scheme, host, port and path prefix.
+    pub url: String,
+    /// Where its credential comes from.
+    pub credential: Option<CredentialSource>,
+    /// Its catalog.
+    pub actions: BTreeMap<String, Action>,
+    /// The catalog entry for every operation that is not named (`"*"`).
+    pub default_action: Option<Action>,
+    /// The block's line in its file, 1-based.
+    pub line: u32,
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamKind {
+    /// MCP streamable HTTP.
+    Mcp,
+    /// Plain HTTP with routes.
+    Http,
+}
+
+/// Where an upstream's credential comes from (E14).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// An environment variable; only `AMBIT_SECRET_*` is ever read.
+    Env(String),
+    /// A file below `--secrets-dir`.
+    File(String),
+}
+
+/// One catalog entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// What it does.
+    pub effect: Effect,
+    /// Where its arguments go.
+    pub sink: Sink,
+    /// How much a mistake would cost.
+    pub risk: RiskTier,
+    /// Data classes it touches: `hr.compensation`.
+    pub data: BTreeSet<String>,
+    /// Which resource it names, from its arguments.
+    pub resource: Option<Resource>,
+    /// For HTTP: method and path template.
+    pub route: Option<Route>,
+    /// JSON pointers kept of a structured result; empty: all.
+    pub returns: Vec<String>,
+    /// Who is asked when a guard asks.
+    pub approval: Option<Name>,
+    /// Argument names that the approver sees first.
+    pub show: Vec<String>,
+    /// False if effect or risk was not stated: then the entry counts as not fully catalogued (consequential).
+    pub complete: bool,
+    /// The entry's line in its file, 1-based.
+    pub line: u32,
+}
+
+/// Which resource an action names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Its type: `ticket`.
+    pub kind: String,
+    /// The argument that holds its id (`$id` in the file, without the `$` here).
+    pub id: Option<String>,
+    /// The argument that holds its tenant.
+    pub tenant: Option<String>,
+}
+
+/// `POST /users/{user}/password-reset`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Path segments in order.
+    pub segments: Vec<Segment>,
+}
+
+/// One path segment of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Exactly this text.
+    Literal(String),
+    /// Any one segment, as an argument of this name.
+    Param(String),
+}
+
+/// A playground.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Boundary {
+    /// What lies inside.
+    pub upstreams: BTreeSet<UpstreamName>,
+    /// Data classes that never leave through it.
+    pub deny_data: BTreeSet<String>,
+    /// Calls per agent within a span.
+    pub calls: Option<CallLimit>,
+}
+
+/// `300/h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimit {
+    /// How many calls.
+    pub max: u32,
+    /// Within which span.
+    pub window: Duration,
+}
+
+/// Who is asked, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ApprovalRule {
+    /// Who may approve.
+    pub approvers: Approvers,
+    /// How many must.
+    pub required: u32,
+    /// Who may not.
+    pub exclude: BTreeSet<Exclusion>,
+    /// What an approver must show.
+    pub proof: ApprovalProof,
+    /// Until when an ask can be answered.
+    pub answer_within: Duration,
+    /// Until when an approval can be used.
+    pub use_within: Duration,
+}
+
+/// Who may approve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approvers {
+    /// This user or group.
+    Party(PartyName),
+    /// The human acted for.
+    Requester,
+}
+
+/// Who may not approve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exclusion {
+    /// The human acted for.
+    Requester,
+    /// The agent's owner.
+    Owner,
+}
+
+/// What an approver must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApprovalProof {
+    /// A passkey with user verification.
+    Passkey,
+    /// A fresh sign-in with several factors at the organisation's provider.
+    IdpMfa,
+}
+
+/// One case of `tests:`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// Who acts.
+    pub agent: AgentName,
+    /// For whom.
+    pub user: Option<Name>,
+    /// What.
+    pub action: ActionId,
+    /// With which arguments, as canonical JSON of an object.
+    pub args: Vec<u8>,
+    /// Under which intent, with which parameters (canonical JSON of an object).
+    pub intent: Option<(Name, Vec<u8>)>,
+    /// What must come of it.
+    pub expect: crate::action::Decision,
+    /// Which rule must be among the reasons of a deny or ask.
+    pub reason: Option<String>,
+    /// The case's line in its file, 1-based.
+    pub line: u32,
+}
