@@ -1,1 +1,198 @@
-//! .
+//! The gate: one action from request to closed record, and the edges that speak MCP and HTTP to agents.
+//!
+//! `mediate.rs` is the flow; the folders are its table of contents: admit → decide → execute → settle. Edges live in
+//! `wire/` and decide nothing. No clock and no randomness are read here: both come in as [`Clock`] and
+//! [`ledger::Entropy`].
+
+pub mod admit;
+pub mod decide;
+pub mod execute;
+pub mod limits;
+pub mod mediate;
+pub mod metrics;
+pub mod settle;
+pub mod wire;
+pub mod world;
+
+pub use mediate::{ActionRequest, Answer, Edge, Frame, Outbound, Refusal};
+pub use world::World;
+
+use arc_swap::ArcSwap;
+use identity::Verified;
+use model::{Digest, Timestamp, UpstreamName};
+use quick_cache::sync::Cache;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Reads the time; owned by the binary, virtual in tests.
+pub trait Clock: Send + Sync {
+    /// The wall-clock time.
+    fn now(&self) -> Timestamp;
+}
+
+/// What the operator of this process chose; declared state is in [`World`].
+pub struct Settings {
+    /// The public base URL of the agents' listener, without a slash at its end: `http://127.0.0.1:8400`.
+    pub base_url: String,
+    /// The issuer whose tokens are accepted.
+    pub issuer: String,
+    /// True under `ambit dev`: every record says so.
+    pub development: bool,
+    /// Key of the sealed handles given to clients (AES-256-GCM).
+    pub handle_key: [u8; 32],
+    /// Turns single guards off, for the twins of tests that show a guard to be needed.
+    pub guards: Guards,
+}
+
+/// Which guards stand. All do, unless a twin of a test or of the demo takes one away.
+#[derive(Clone, Copy, Debug)]
+pub struct Guards {
+    /// Revocations and freezes are obeyed.
+    pub revocation: bool,
+    /// `returns:` projects results.
+    pub projection: bool,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Guards { revocation: true, projection: true }
+    }
+}
+
+/// Everything that the flow needs, shared by all calls.
+pub struct Gate {
+    pub(crate) world: ArcSwap<World>,
+    pub(crate) store: Arc<store::Store>,
+    pub(crate) broker: upstream::Broker,
+    pub(crate) client: upstream::Client,
+    pub(crate) mcp: upstream::mcp::Mcp,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn ledger::Entropy>,
+    pub(crate) tokens: Cache<Digest, Arc<Verified>>,
+    pub(crate) tasks: Cache<model::TaskId, Arc<policy::TaskFacts>>,
+    pub(crate) asks: decide::hold::Asks,
+    pub(crate) strangers: admit::strangers::Strangers,
+    pub(crate) metrics: metrics::Metrics,
+    pub(crate) settings: Settings,
+    pub(crate) running: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The parts that the binary hands to [`Gate::new`].
+pub struct Parts {
+    /// State, journal and index.
+    pub store: Arc<store::Store>,
+    /// Lends upstream credentials.
+    pub broker: upstream::Broker,
+    /// Speaks HTTP to upstreams.
+    pub client: upstream::Client,
+    /// Speaks MCP to upstreams.
+    pub mcp: upstream::mcp::Mcp,
+    /// Reads the time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws seeds and ids.
+    pub entropy: Arc<dyn ledger::Entropy>,
+    /// The operator's choices.
+    pub settings: Settings,
+    /// What decisions read at first.
+    pub world: World,
+}
+
+impl Gate {
+    /// Puts the parts together; restores open asks from the store.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Gate> {
+        let asks = decide::hold::Asks::restore(&parts.store, parts.clock.now());
+        Arc::new(Gate {
+            world: ArcSwap::from_pointee(parts.world),
+            store: parts.store,
+            broker: parts.broker,
+            client: parts.client,
+            mcp: parts.mcp,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            tokens: Cache::new(limits::CACHED_TOKENS),
+            tasks: Cache::new(limits::CACHED_TASKS),
+            asks,
+            strangers: admit::strangers::Strangers::default(),
+            metrics: metrics::Metrics::default(),
+            settings: parts.settings,
+            running: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+
+    /// What decisions read at this moment.
+    #[must_use]
+    pub fn world(&self) -> Arc<World> {
+        self.world.load_full()
+    }
+
+    /// Swaps in a new world; calls already decided are caught by the conditions of their entries.
+    pub fn publish(&self, world: World) {
+        self.world.store(Arc::new(world));
+    }
+
+    /// The operator's choices.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The counters shown on the operations listener.
+    #[must_use]
+    pub fn metrics(&self) -> &metrics::Metrics {
+        &self.metrics
+    }
+
+    /// The questions that wait for a human.
+    #[must_use]
+    pub fn asks(&self) -> &decide::hold::Asks {
+        &self.asks
+    }
+
+    /// The door of an MCP upstream: the audience of tokens for it.
+    #[must_use]
+    pub fn door(&self, edge: Edge, upstream: &UpstreamName) -> String {
+        format!("{}/{}/{upstream}", self.settings.base_url, edge.as_str())
+    }
+
+    /// True while new calls are admitted.
+    #[must_use]
+    pub fn is_admitting(&self) -> bool {
+        !self.stop.is_cancelled()
+    }
+
+    /// Stops admitting and waits until every open entry is closed.
+    pub async fn drain(&self) {
+        self.stop.cancel();
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    /// The time, a seed and whatever else a record needs from outside.
+    #[must_use]
+    pub fn stamp(&self) -> ledger::Stamp {
+        let mut seed = [0_u8; 32];
+        self.entropy.fill(&mut seed);
+        ledger::Stamp { now: self.clock.now(), seed }
+    }
+
+    /// Ten random bytes for an id.
+    pub(crate) fn random(&self) -> [u8; 10] {
+        let mut bytes = [0_u8; 10];
+        self.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// A new W3C trace id.
+    #[must_use]
+    pub fn new_trace(&self) -> model::TraceId {
+        let mut bytes = [0_u8; 16];
+        self.entropy.fill(&mut bytes);
+        model::TraceId(u128::from_be_bytes(bytes) | 1)
+    }
+}
+
+/// The pinned definitions of upstreams, in the form that lists are made of.
+pub type Listed = BTreeMap<model::ActionId, canonical::Value>;

@@ -30,6 +30,8 @@ pub enum RecordKind {
     Sampled = 9,
     /// Late truth about a closed entry.
     Correction = 10,
+    /// An authenticated request that is no action: a list, a session.
+    Presented = 11,
 }
 
 impl RecordKind {
@@ -45,6 +47,7 @@ impl RecordKind {
         RecordKind::Token,
         RecordKind::Sampled,
         RecordKind::Correction,
+        RecordKind::Presented,
     ];
 
     /// The kind of a number in a leaf.
@@ -73,6 +76,7 @@ impl RecordKind {
             RecordKind::Token => "token",
             RecordKind::Sampled => "sampled",
             RecordKind::Correction => "correction",
+            RecordKind::Presented => "presented",
         }
     }
 }

@@ -1,0 +1,234 @@
+//! One action from request to record: the whole flow, top down.
+
+use crate::{Gate, admit, decide, execute, limits, settle};
+use ledger::{AppendError, NotWritten};
+use model::{AskId, Code, EntryId, TaskId, Timestamp, TraceId, UpstreamName};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use upstream::Departure;
+
+/// Through which door a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Edge {
+    /// `/mcp/{upstream}`.
+    Mcp,
+    /// `/http/{upstream}/…`.
+    Http,
+}
+
+impl Edge {
+    /// The word in paths, facts and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Edge::Mcp => "mcp",
+            Edge::Http => "http",
+        }
+    }
+}
+
+/// The credential as it came, not yet believed.
+pub struct Credential {
+    /// How it is presented.
+    pub scheme: identity::Scheme,
+    /// The access token.
+    pub token: String,
+    /// The DPoP proof, if one came.
+    pub proof: Option<String>,
+    /// The request's method, as the proof must name it.
+    pub method: String,
+    /// The request's URL without query, as the proof must name it.
+    pub url: String,
+}
+
+/// One request for one action, as an edge understood it; nothing in it is believed.
+pub struct ActionRequest {
+    /// Through which door.
+    pub edge: Edge,
+    /// The credential; `None` if none came.
+    pub credential: Option<Credential>,
+    /// Which upstream the door belongs to.
+    pub upstream: UpstreamName,
+    /// Which operation, by the name that the caller used.
+    pub operation: String,
+    /// The arguments, parsed once.
+    pub arguments: canonical::Value,
+    /// The trace that this call belongs to.
+    pub trace: TraceId,
+    /// `traceparent` to hand on, if one came.
+    pub traceparent: Option<String>,
+    /// A task reference that came with this call; it only narrows.
+    pub task: Option<TaskId>,
+    /// What is sent if it is allowed.
+    pub outbound: Outbound,
+}
+
+/// What is sent to the upstream, beside the arguments.
+pub enum Outbound {
+    /// `tools/call` with the operation's name.
+    Mcp {
+        /// The client's progress token, if it wants progress.
+        progress: Option<canonical::Value>,
+    },
+    /// An HTTP request rebuilt from its parsed parts.
+    Http(upstream::HttpRequest),
+}
+
+/// What an edge writes back.
+pub enum Answer {
+    /// A complete answer; its outcome is durable.
+    Whole(Reply),
+    /// Frames as they come; the last one is sent after its outcome is durable.
+    Stream(Head, mpsc::Receiver<Frame>),
+    /// Nothing was executed, or its outcome may not be returned.
+    Refused(Refusal),
+}
+
+/// A complete answer.
+pub enum Reply {
+    /// The `result` (or `error`) of a JSON-RPC response.
+    Mcp(upstream::mcp::Outcome),
+    /// An HTTP response.
+    Http(http::Response<bytes::Bytes>),
+}
+
+/// What a stream begins with.
+pub enum Head {
+    /// An MCP answer as server-sent events.
+    Mcp,
+    /// Status and headers of an HTTP response.
+    Http(http::response::Parts),
+}
+
+/// One frame of a stream.
+pub enum Frame {
+    /// A notification that belongs to the call.
+    Notification(canonical::Value),
+    /// Bytes of an HTTP body.
+    Bytes(bytes::Bytes),
+    /// The end: for MCP the result, for HTTP the last bytes.
+    Last(Reply),
+    /// The stream broke off; the edge must not end it cleanly.
+    Broken(Refusal),
+}
+
+/// Why nothing is returned. A value, not an error.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: Code,
+    /// A sentence for the caller beyond the code's own; never internals.
+    pub detail: Option<String>,
+    /// The record of this refusal, if one was written.
+    pub entry: Option<EntryId>,
+    /// The trace.
+    pub trace: TraceId,
+    /// What a pending ask can be claimed by.
+    pub asked: Option<Asked>,
+}
+
+/// A pending ask, as the caller is told.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its handle.
+    pub handle: AskId,
+    /// Who was asked, in words.
+    pub approvers: String,
+    /// Until when an answer counts.
+    pub until: Timestamp,
+}
+
+impl Refusal {
+    /// A refusal with nothing beyond its code.
+    #[must_use]
+    pub fn new(code: Code, trace: TraceId) -> Refusal {
+        Refusal { code, detail: None, entry: None, trace, asked: None }
+    }
+
+    /// The same with a sentence for the caller.
+    #[must_use]
+    pub fn with(self, detail: impl Into<String>) -> Refusal {
+        Refusal { detail: Some(detail.into()), ..self }
+    }
+}
+
+impl Gate {
+    /// Takes one request to its answer. Whatever the caller does meanwhile, an entry that was opened gets one outcome.
+    pub async fn mediate(self: &Arc<Self>, request: ActionRequest) -> Answer {
+        if !self.is_admitting() {
+            return Answer::Refused(Refusal::new(Code::Stopping, request.trace));
+        }
+        match self.authorize(&request).await {
+            Ok(departure) => {
+                let (reply, answer) = oneshot::channel();
+                let gate = Arc::clone(self);
+                let trace = request.trace;
+                self.running.spawn(async move { gate.carry_out(departure, request, reply).await });
+                answer.await.unwrap_or_else(|_| {
+                    Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace))
+                })
+            }
+            Err(refusal) => Answer::Refused(refusal),
+        }
+    }
+
+    async fn authorize(&self, request: &ActionRequest) -> Result<Departure, Refusal> {
+        let mut last = Refusal::new(Code::Undecidable, request.trace);
+        for _ in 0..limits::MAX_DECISIONS {
+            let world = self.world();
+            let actor = admit::authenticate(self, &world, request).await?;
+            let (actor, task) = admit::identify(self, &world, actor, request).await?;
+            let (actor, call) = admit::look_up(self, &world, actor, request).await?;
+            let facts = decide::context(self, &world, &actor, task, request);
+            let clearance = decide::settle_verdict(self, &world, actor, call, facts, request).await?;
+            let observing = !clearance.is_consequential();
+            match execute::commit(self, clearance).await {
+                Ok(departure) => {
+                    self.metrics.opened(observing);
+                    return Ok(departure);
+                }
+                Err(not_written) => match settle::unwritten(self, not_written, request).await {
+                    settle::Unwritten::DecideAgain(refusal) => last = refusal,
+                    settle::Unwritten::Refused(refusal) => return Err(refusal),
+                },
+            }
+        }
+        Err(last)
+    }
+
+    async fn carry_out(self: Arc<Self>, departure: Departure, request: ActionRequest, mut reply: oneshot::Sender<Answer>) {
+        let mut exchange = settle::Exchange::begin(Arc::clone(&self), departure, &request);
+        let response = tokio::select! {
+            response = execute::forward(&self, &mut exchange, request) => response,
+            () = reply.closed() => Err(execute::Failure::cancelled()),
+        };
+        match execute::inspect(&self, &exchange, response) {
+            execute::Inspected::Whole(whole, ending) => {
+                let answer = settle::close(exchange, ending, whole).await;
+                let _caller_may_be_gone = reply.send(answer).is_err();
+            }
+            execute::Inspected::Stream(stream) => execute::pump(exchange, stream, reply).await,
+        }
+    }
+}
+
+/// The refusal that a failed append stands for.
+#[must_use]
+pub fn refusal_of(error: &AppendError, trace: TraceId) -> Refusal {
+    use model::record::Condition;
+    let code = match error {
+        AppendError::Moved => Code::Revoked,
+        AppendError::Failed(Condition::Unused { .. }) => Code::ProofReplayed,
+        AppendError::Failed(Condition::Within { .. }) => Code::LimitReached,
+        AppendError::Failed(_) | AppendError::Stopped => Code::Unrecorded,
+        AppendError::Saturated => Code::Saturated,
+    };
+    Refusal::new(code, trace)
+}
+
+/// True if the value should be decided again rather than refused: something moved, or an approval was used meanwhile.
+#[must_use]
+pub fn decide_again<T>(failed: &NotWritten<T>) -> bool {
+    use model::record::Condition;
+    matches!(failed.error, AppendError::Moved | AppendError::Failed(Condition::Approval { .. }))
+}
