@@ -1,2 +1,29 @@
-//! The `ambit` binary.
-fn main() {}
+//! The `ambit` binary: parse, run, end with a code of the frozen table.
+
+mod cli;
+mod commands;
+mod exit;
+mod limits;
+mod output;
+mod settings;
+mod standin;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let output = output::Output::new(cli.global.format(), cli.global.quiet, cli.global.color);
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(commands::run(cli, &output)));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => commands::failed(&error, &output).into(),
+    }
+}

@@ -1,0 +1,523 @@
+//! The command tree: what can be typed, and nothing of what it does.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Zero Trust gateway for AI agents.
+#[derive(Debug, Parser)]
+#[command(name = "ambit", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: `ambit help exit-codes`. First steps: `ambit demo`, then `ambit dev`."
+)]
+pub(crate) struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Args, Debug)]
+pub(crate) struct Global {
+    /// Form of the answer on stdout
+    #[arg(short = 'o', long = "output", global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Same as `-o json`
+    #[arg(long, global = true, conflicts_with = "output")]
+    pub(crate) json: bool,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more on stderr; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Never ask at the terminal
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+}
+
+impl Global {
+    /// The form of the answer, with the alias resolved.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
+}
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON document per row.
+    Jsonl,
+    /// YAML.
+    Yaml,
+    /// Only names or ids, one a line.
+    Name,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show an attack without Ambit, with an ordinary role, and with Ambit
+    Demo(Demo),
+    /// Run the gateway on this machine for development (loopback, as you)
+    Dev(Dev),
+    /// Check ambit.yaml and its policies
+    Validate(Declared),
+    /// Run the cases of `tests:`
+    Test(Declared),
+    /// Apply ambit.yaml and its policies to the gate
+    Apply(Apply),
+    /// Say what would be decided, without doing it
+    Check(Check),
+    /// Policies: what is generated, what is loaded
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Issue an access token for an agent
+    Token(Token),
+    /// Agents
+    #[command(subcommand)]
+    Agent(Agent),
+    /// Tasks
+    #[command(subcommand)]
+    Task(Task),
+    /// Stop an agent at its next request
+    Freeze(Freeze),
+    /// Let a frozen agent act again
+    Unfreeze(Unfreeze),
+    /// Revoke a token, or all tokens and instances of an agent
+    #[command(subcommand)]
+    Revoke(Revoke),
+    /// What happened
+    #[command(subcommand)]
+    Trace(Trace),
+    /// Why something was decided as it was
+    Why(Why),
+    /// The ledger
+    #[command(subcommand)]
+    Ledger(Ledger),
+    /// Systems behind the gate
+    #[command(subcommand)]
+    Upstream(Upstream),
+    /// Whether a gate runs, where, and since when
+    Status(DataDir),
+    /// The version
+    Version,
+    /// Help on a command or topic (`exit-codes`)
+    Help(Topic),
+    /// A small MCP server for the demo
+    #[command(name = "__demo-mcp", hide = true)]
+    DemoMcp(StandIn),
+    /// A small HTTP API for the demo
+    #[command(name = "__demo-http", hide = true)]
+    DemoHttp(StandIn),
+}
+
+/// `ambit demo`
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// End after the story; the exit code is 1 if an act did not come out as told
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Tell the story with one guard off: then the exit code is 1
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) guard_off: Option<Guard>,
+}
+
+/// A guard that the demo can tell its story without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Guard {
+    /// The task's intent binds no argument.
+    Intent,
+    /// Tokens are bound to nothing.
+    Proof,
+    /// Nothing is frozen.
+    Freeze,
+    /// The ledger's copy is not verified.
+    Ledger,
+    /// The boundary is wide.
+    Boundary,
+}
+
+/// Where the data directory is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DataDir {
+    /// Data directory
+    #[arg(long, value_name = "DIR", default_value = ".ambit", env = "AMBIT_DATA")]
+    pub(crate) data: PathBuf,
+}
+
+/// `ambit dev`
+#[derive(Args, Debug)]
+pub(crate) struct Dev {
+    /// File or directory with the declared state
+    #[arg(long, value_name = "PATH", default_value = "ambit.yaml", env = "AMBIT_CONFIG")]
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+    /// Where agents come in
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8400", env = "AMBIT_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// Where operators look: health and metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8401", env = "AMBIT_OPS_LISTEN")]
+    pub(crate) ops_listen: SocketAddr,
+    /// Below which directory `credential: file:…` is read
+    #[arg(long, value_name = "DIR", env = "AMBIT_SECRETS_DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+}
+
+/// Where the declared state is.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Declared {
+    /// File or directory with the declared state
+    #[arg(value_name = "PATH", default_value = "ambit.yaml", env = "AMBIT_CONFIG")]
+    pub(crate) path: PathBuf,
+    /// Below which directory `credential: file:…` is read
+    #[arg(long, value_name = "DIR", env = "AMBIT_SECRETS_DIR")]
+    pub(crate) secrets_dir: Option<PathBuf>,
+}
+
+/// `ambit apply`
+#[derive(Args, Debug)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub(crate) declared: Declared,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit check AGENT ACTION k=v…`
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// The agent
+    pub(crate) agent: String,
+    /// The action: `upstream.operation`
+    pub(crate) action: String,
+    /// Arguments: `k=text`, or `k:=JSON`
+    #[arg(value_name = "K=V")]
+    pub(crate) arguments: Vec<String>,
+    /// The human acted for
+    #[arg(long = "for", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// The task's intent
+    #[arg(long, value_name = "INTENT")]
+    pub(crate) intent: Option<String>,
+    /// A parameter of the task: `k=text`, or `k:=JSON`
+    #[arg(long = "param", value_name = "K=V")]
+    pub(crate) params: Vec<String>,
+    /// File or directory with the declared state
+    #[arg(long, value_name = "PATH", default_value = "ambit.yaml", env = "AMBIT_CONFIG")]
+    pub(crate) config: PathBuf,
+}
+
+/// `ambit policy …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// The Cedar that the declared state generates
+    Generated(Declared),
+    /// The policies that are loaded, with their files
+    List(Declared),
+}
+
+/// How a token is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TokenFormat {
+    /// One header per line: `Authorization: DPoP …`
+    Header,
+    /// A JSON object
+    Json,
+    /// `AMBIT_TOKEN=…` lines
+    Env,
+}
+
+/// `ambit token`
+#[derive(Args, Debug)]
+pub(crate) struct Token {
+    /// The agent
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    /// The upstream's full door URL
+    #[arg(long, value_name = "URL")]
+    pub(crate) audience: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = TokenFormat::Header)]
+    pub(crate) format: TokenFormat,
+    /// The task it is for
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// Sign a proof of possession for a request to this URL (default: the audience)
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Sign a proof of possession for this method
+    #[arg(long, value_name = "METHOD", default_value = "POST")]
+    pub(crate) method: String,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit agent …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agent {
+    /// Registered agents
+    List(DataDir),
+    /// One agent
+    Show {
+        /// The agent
+        agent: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Export the key that `ambit dev` generated for an agent
+    Key {
+        /// The agent
+        agent: String,
+        /// In which form
+        #[arg(long, value_enum)]
+        export: KeyForm,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// The form of an exported key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyForm {
+    /// RFC 7517, with its private part.
+    Jwk,
+}
+
+/// `ambit task …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Open a task
+    Open(TaskOpen),
+}
+
+/// `ambit task open`
+#[derive(Args, Debug)]
+pub(crate) struct TaskOpen {
+    /// The agent
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    /// The declared intent
+    #[arg(long, value_name = "INTENT")]
+    pub(crate) intent: String,
+    /// The human acted for
+    #[arg(long = "for", value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// What started it, in words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) trigger: Option<String>,
+    /// The intent's parameters: `k=text`, or `k:=JSON`
+    #[arg(value_name = "K=V")]
+    pub(crate) params: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit freeze`
+#[derive(Args, Debug)]
+pub(crate) struct Freeze {
+    /// The agent
+    pub(crate) agent: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit unfreeze`
+#[derive(Args, Debug)]
+pub(crate) struct Unfreeze {
+    /// The agent
+    pub(crate) agent: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit revoke …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Revoke {
+    /// Revoke one token
+    Token(RevokeOne),
+    /// Revoke every token that an agent has
+    Agent(RevokeOne),
+    /// Revoke a task
+    Task(RevokeOne),
+}
+
+/// What is revoked.
+#[derive(Args, Debug)]
+pub(crate) struct RevokeOne {
+    /// Its name or id
+    pub(crate) name: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit trace …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trace {
+    /// Actions, newest last
+    List(TraceList),
+    /// Everything of one trace
+    Show {
+        /// The trace (32 hexadecimal digits) or the entry (`ent_…`)
+        trace: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// `ambit trace list`
+#[derive(Args, Debug)]
+pub(crate) struct TraceList {
+    /// Only this agent
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Only this action
+    #[arg(long, value_name = "ACTION")]
+    pub(crate) action: Option<String>,
+    /// Only this decision: allow, ask or deny
+    #[arg(long, value_name = "DECISION")]
+    pub(crate) decision: Option<String>,
+    /// Only the newest N actions
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit why TRACE|--last`
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["trace", "last"]))]
+pub(crate) struct Why {
+    /// The trace (32 hexadecimal digits) or the entry (`ent_…`)
+    pub(crate) trace: Option<String>,
+    /// The last refusal
+    #[arg(long)]
+    pub(crate) last: bool,
+    /// … of this agent
+    #[arg(long, value_name = "AGENT", requires = "last")]
+    pub(crate) agent: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit ledger …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// The public key that checkpoints verify with
+    Key(DataDir),
+    /// Verify a data directory or an export, offline
+    Verify(LedgerVerify),
+    /// A signed checkpoint of the ledger as it is, to keep elsewhere
+    Checkpoint(DataDir),
+    /// Copy the ledger to a file that `ledger verify` reads
+    Export {
+        /// The file; it must not exist
+        file: PathBuf,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// `ambit ledger verify`
+#[derive(Args, Debug)]
+pub(crate) struct LedgerVerify {
+    /// Data directory or exported file
+    #[arg(long, value_name = "DIR|FILE", default_value = ".ambit", env = "AMBIT_DATA")]
+    pub(crate) data: PathBuf,
+    /// The key that it must be signed with (default: the one beside it)
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<String>,
+    /// A checkpoint kept elsewhere that the ledger must contain
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+}
+
+/// `ambit upstream …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Upstream {
+    /// Accept an upstream's tool definitions as they are, and write ambit.lock
+    Pin {
+        /// The upstream
+        name: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// `ambit help`
+#[derive(Args, Debug)]
+pub(crate) struct Topic {
+    /// A command, or `exit-codes`
+    pub(crate) topic: Vec<String>,
+}
+
+/// What a demo upstream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// A ticket system.
+    Tickets,
+    /// A mail server.
+    Mail,
+    /// A paste service.
+    Paste,
+}
+
+/// A demo upstream.
+#[derive(Args, Debug)]
+pub(crate) struct StandIn {
+    /// Where to listen; loopback only
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Its access log, JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: PathBuf,
+    /// What it is (MCP only)
+    #[arg(long, value_enum, default_value_t = Kind::Tickets)]
+    pub(crate) kind: Kind,
+    /// A file with the credential that callers must show
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: Option<PathBuf>,
+    /// End when stdin closes
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

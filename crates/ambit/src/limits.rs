@@ -1,0 +1,24 @@
+//! Every limit of this crate, with the reason for its number.
+
+use std::time::Duration;
+
+/// Longest request or reply line on the control socket: a large `apply` (ambit.yaml and its policies) fits eightfold.
+pub(crate) const CONTROL_LINE_BYTES: usize = 8 * 1024 * 1024;
+/// Longest `ambit.yaml` or `.cedar` file that is read: forty times the largest example, far below memory.
+pub(crate) const DECLARED_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Most `.cedar` files beside one `ambit.yaml`: a directory read by mistake is noticed.
+pub(crate) const POLICY_FILES: usize = 1_000;
+/// Longest request body that a demo upstream reads: its largest real request is below 4 KiB.
+pub(crate) const STANDIN_BODY_BYTES: usize = 64 * 1024;
+/// Longest answer that the demo's agent reads: the gate's largest answer here is below 16 KiB.
+pub(crate) const DEMO_ANSWER_BYTES: usize = 256 * 1024;
+/// How long the demo waits for a process that it started to say where it listens: cold disks included.
+pub(crate) const DEMO_START: Duration = Duration::from_secs(20);
+/// How long the demo waits for one answer: a hundred times what the slowest took on two busy cores.
+pub(crate) const DEMO_ANSWER: Duration = Duration::from_secs(10);
+/// How long a command waits for a running gate's reply: an `upstream pin` asks a slow upstream.
+pub(crate) const CONTROL_REPLY: Duration = Duration::from_secs(60);
+/// Control connections served at once: people and scripts on one machine, not traffic.
+pub(crate) const CONTROL_CONNECTIONS: usize = 32;
+/// Records that `trace list` and `trace show` return at most when no limit is given: a screen many times over.
+pub(crate) const RECORDS_SHOWN: u32 = 1_000;

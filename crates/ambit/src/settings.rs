@@ -1,0 +1,18 @@
+//! Process settings of `ambit dev`: flags and `AMBIT_*` variables, never declared state.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+/// How this process runs. Everything that decides about agents is in `ambit.yaml` instead.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The file or directory with the declared state.
+    pub(crate) config: PathBuf,
+    /// The data directory: ledger, keys, control socket; mode 0700.
+    pub(crate) data: PathBuf,
+    /// Where agents come in: MCP, HTTP, OAuth.
+    pub(crate) listen: SocketAddr,
+    /// Where operators look: health and metrics.
+    pub(crate) ops_listen: SocketAddr,
+    /// Below which directory `credential: file:…` is read; `None`: no file is.
+    pub(crate) secrets_dir: Option<PathBuf>,
+}
