@@ -1,0 +1,142 @@
+//! The evidence that this request comes from this agent.
+
+use crate::token::Verified;
+use model::{AgentName, Digest, Name, TaskId, Timestamp, TokenId};
+use std::sync::Arc;
+
+/// How a token was shown in `Authorization`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// RFC 6750.
+    Bearer,
+    /// RFC 9449.
+    Dpop,
+}
+
+impl Scheme {
+    /// Reads the scheme, which has no case (RFC 9110 §11.1); others are `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Scheme> {
+        if text.eq_ignore_ascii_case("Bearer") {
+            return Some(Scheme::Bearer);
+        }
+        text.eq_ignore_ascii_case("DPoP").then_some(Scheme::Dpop)
+    }
+
+    /// The scheme as it is written in answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Bearer => "Bearer",
+            Scheme::Dpop => "DPoP",
+        }
+    }
+}
+
+/// What a request shows.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// The scheme of `Authorization`.
+    pub scheme: Scheme,
+    /// The token of `Authorization`.
+    pub token: &'a str,
+    /// The one `DPoP` header; a request with several is refused before.
+    pub proof: Option<&'a str>,
+    /// The request's method.
+    pub method: &'a str,
+    /// The request's URL as the client knows it, without query and fragment.
+    pub url: &'a str,
+    /// The door's URL, which must be the token's only audience.
+    pub audience: &'a str,
+}
+
+/// Evidence that this request comes from this agent, in this version, for this human and task. One
+/// request, one value: it can neither be copied nor made from parts.
+///
+/// ```compile_fail
+/// fn twice(actor: identity::Actor) -> (identity::Actor, identity::Actor) {
+///     (actor.clone(), actor)
+/// }
+/// ```
+///
+/// ```compile_fail
+/// let forged = identity::Actor { verified: todo!(), proof_use: None };
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct Actor {
+    verified: Arc<Verified>,
+    proof_use: Option<(Digest, Timestamp)>,
+}
+
+impl Actor {
+    pub(crate) const fn new(
+        verified: Arc<Verified>,
+        proof_use: Option<(Digest, Timestamp)>,
+    ) -> Actor {
+        Actor { verified, proof_use }
+    }
+
+    /// The agent that acts: `agent`, which is `sub` or `act.sub`.
+    #[must_use]
+    pub fn agent(&self) -> &AgentName {
+        &self.verified.agent
+    }
+
+    /// Its version when the token was issued.
+    #[must_use]
+    pub fn version(&self) -> Digest {
+        self.verified.version
+    }
+
+    /// The thumbprint of the instance's key, if it showed one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        self.verified.instance.as_deref()
+    }
+
+    /// The human it acts for: `sub`, where `act` names the agent.
+    #[must_use]
+    pub fn user(&self) -> Option<&Name> {
+        self.verified.user.as_ref()
+    }
+
+    /// The task it works on.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskId> {
+        self.verified.task
+    }
+
+    /// The token's id.
+    #[must_use]
+    pub fn token(&self) -> TokenId {
+        self.verified.token
+    }
+
+    /// The token's `scope`, if any.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.verified.scope.as_deref()
+    }
+
+    /// When the token ends.
+    #[must_use]
+    pub fn expires(&self) -> Timestamp {
+        self.verified.expires
+    }
+
+    /// Whether the token is bound to a key, which then was proven for this request.
+    #[must_use]
+    pub fn bound(&self) -> bool {
+        self.verified.is_bound()
+    }
+
+    /// What must be unused when the request's first record commits, and until when the use must be
+    /// remembered; `None` for a bearer token. It holds only if that record commits within
+    /// [`crate::limits::PROOF_COMMIT_WITHIN`]: a request that waits for a human uses its proof in
+    /// the record that asks.
+    #[must_use]
+    pub fn proof_use(&self) -> Option<(Digest, Timestamp)> {
+        self.proof_use
+    }
+}

@@ -1,0 +1,64 @@
+//! Every limit of this crate, with the reason for its number.
+
+use model::Duration;
+
+/// LIMIT: longest access token that is read. Ours have about 700 bytes; hyper's header limit is
+/// above it, and a megabyte of base64 must not reach the parser.
+pub const TOKEN_BYTES: usize = 4 * 1024;
+
+/// LIMIT: longest proof of possession. An ES256 proof with its key and `ath` has about 600 bytes;
+/// clients that add claims of their own stay far below.
+pub const PROOF_BYTES: usize = 4 * 1024;
+
+/// LIMIT: longest client assertion; as for tokens, since it has the same form.
+pub const ASSERTION_BYTES: usize = 4 * 1024;
+
+/// LIMIT: bytes of one decoded header or claims part; below the limit of the whole.
+pub(crate) const PART: canonical::Limits =
+    canonical::Limits { bytes: 4 * 1024, depth: 6, members: 128 };
+
+/// LIMIT: longest `jti` of a proof or assertion. Clients send UUIDs (36) or 256 bits in base64url
+/// (43); it is hashed, never stored.
+pub const JTI_BYTES: usize = 256;
+
+/// LIMIT: longest target URL of a proof; longer paths are refused by the listener.
+pub const URL_BYTES: usize = 2 * 1024;
+
+/// LIMIT: clocks of issuer, gate and client may differ by this much: `iat` and `nbf` may lie so far
+/// ahead, and an assertion's `exp` so far behind. An access token's `exp` has no leeway.
+pub const LEEWAY: Duration = Duration::seconds(5);
+
+/// LIMIT: default life of an access token where nothing is declared.
+pub const DEFAULT_TOKEN_LIFE: Duration = Duration::seconds(15 * 60);
+
+/// LIMIT: no access token lives longer, whatever is declared, and a longer one is refused even if
+/// our key signed it: what a person revokes must not outlive a coffee break elsewhere.
+pub const MAX_TOKEN_LIFE: Duration = Duration::seconds(60 * 60);
+
+/// LIMIT: a proof is fresh for this long after its `iat` (RFC 9449 §11.1 asks for "a relatively
+/// brief period"): slow networks need seconds, a stolen log line needs minutes.
+pub const PROOF_AGE: Duration = Duration::seconds(60);
+
+/// LIMIT: the use of a proof is remembered for this long beyond its freshness, so that a request
+/// admitted at the last moment still meets the memory when its record commits. Whoever presents a
+/// proof commits its use within this span.
+pub const PROOF_COMMIT_WITHIN: Duration = Duration::seconds(60);
+
+/// LIMIT: longest life of a client assertion. Clients that cannot set it use one hour; it is single
+/// use, so that a long life costs memory, not safety.
+pub const ASSERTION_LIFE: Duration = Duration::seconds(60 * 60);
+
+/// LIMIT: the use of an assertion is remembered for this long beyond its `exp`; covers the leeway
+/// and the time until its record commits.
+pub const ASSERTION_COMMIT_WITHIN: Duration = Duration::seconds(60);
+
+/// LIMIT: keys of one issuer that may be valid or announced at once: the current one, the next one,
+/// and those that overlap after rotations in quick succession.
+pub const VERIFICATION_KEYS: usize = 16;
+
+/// LIMIT: keys in one agent's JWKS: one per running instance on a small fleet.
+pub const AGENT_KEYS: usize = 64;
+
+/// LIMIT: bytes of one agent's JWKS; 64 keys with all their optional members.
+pub(crate) const JWKS: canonical::Limits =
+    canonical::Limits { bytes: 128 * 1024, depth: 6, members: 4_096 };

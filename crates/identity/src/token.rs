@@ -1,0 +1,233 @@
+//! Checks an access token once (RFC 9068 §4); what was checked may be kept until it expires.
+
+use crate::{
+    actor::{Actor, Presented, Scheme},
+    claims::Claims,
+    compact::Compact,
+    credential::{Credential, CredentialError},
+    key::PublicKey,
+    limits::{MAX_TOKEN_LIFE, TOKEN_BYTES},
+    proof::{self, ProofTarget, verify_proof},
+    verification::VerificationKeys,
+};
+use canonical::Value;
+use model::{AgentName, Digest, Name, TaskId, Timestamp, TokenId};
+use std::sync::Arc;
+
+const WHAT: Credential = Credential::AccessToken;
+
+/// An access token whose signature, type, issuer, times and claims were checked. It says nothing
+/// about who shows it: [`Verified::present`] does. It may be kept by [`Verified::digest`] until
+/// [`Verified::expires`].
+///
+/// ```compile_fail
+/// fn redirect(mut verified: identity::Verified, name: model::AgentName) -> identity::Verified {
+///     verified.agent = name; // its fields are private
+///     verified
+/// }
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct Verified {
+    pub(crate) agent: AgentName,
+    pub(crate) version: Digest,
+    pub(crate) instance: Option<String>,
+    pub(crate) user: Option<Name>,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) token: TokenId,
+    pub(crate) scope: Option<String>,
+    pub(crate) expires: Timestamp,
+    issued: Timestamp,
+    audience: String,
+    bound_to: Option<String>,
+    kid: String,
+    digest: Digest,
+}
+
+impl Verified {
+    /// Checks size, form, `typ`, `kid`, `alg`, signature, `iss`, times, required claims and their
+    /// consistency. The audience and the binding are checked by [`Verified::present`].
+    pub fn verify(
+        token: &str,
+        keys: &VerificationKeys,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Result<Verified, CredentialError> {
+        let compact = Compact::open(token, WHAT, TOKEN_BYTES)?;
+        compact.expect_type("at+jwt")?;
+        let kid = compact.header_text("kid")?;
+        let (key, validity) =
+            keys.find(kid, now).ok_or(CredentialError::UnknownKey { what: WHAT })?;
+        compact.check_signature(key)?;
+        let claims = Claims::new(WHAT, compact.claims()?);
+        if claims.text("iss")? != issuer {
+            return Err(CredentialError::Issuer { what: WHAT });
+        }
+        claims.begun(now)?;
+        let (issued, expires) = claims.lifetime(MAX_TOKEN_LIFE)?;
+        if expires <= now {
+            return Err(CredentialError::Expired { what: WHAT });
+        }
+        let mut verified = read_claims(&claims, key, proof::token_digest(token))?;
+        verified.issued = issued;
+        verified.expires = expires.min(validity.not_after);
+        Ok(verified)
+    }
+
+    /// The key under which this may be kept: SHA-256 of the token's text.
+    #[must_use]
+    pub fn digest_of(token: &str) -> Digest {
+        proof::token_digest(token)
+    }
+
+    /// SHA-256 of the token's text.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// When it ends: its `exp`, or the end of its key's span if that is earlier.
+    #[must_use]
+    pub const fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// Its `iat`.
+    #[must_use]
+    pub const fn issued(&self) -> Timestamp {
+        self.issued
+    }
+
+    /// Its `jti`.
+    #[must_use]
+    pub const fn token(&self) -> TokenId {
+        self.token
+    }
+
+    /// The agent, for revoking a token that nobody presents.
+    #[must_use]
+    pub const fn agent(&self) -> &AgentName {
+        &self.agent
+    }
+
+    /// The `kid` of the key that signed it; kept tokens of a withdrawn key are to be dropped.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// Checks what belongs to this request: that the token is this one, still alive and meant for
+    /// this audience, that its scheme fits its binding, and the proof of a bound token.
+    pub fn present(
+        self: &Arc<Self>,
+        presented: &Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Actor, CredentialError> {
+        if proof::token_digest(presented.token) != self.digest {
+            return Err(CredentialError::OtherToken);
+        }
+        if self.expires <= now {
+            return Err(CredentialError::Expired { what: WHAT });
+        }
+        if self.audience != presented.audience {
+            return Err(CredentialError::Audience { what: WHAT });
+        }
+        let proof = match (&self.bound_to, presented.scheme, presented.proof) {
+            (None, Scheme::Bearer, None) => None,
+            (None, Scheme::Dpop, _) | (None, _, Some(_)) => {
+                return Err(CredentialError::NotBound);
+            }
+            (Some(_), Scheme::Bearer, _) | (Some(_), Scheme::Dpop, None) => {
+                return Err(CredentialError::ProofMissing);
+            }
+            (Some(jkt), Scheme::Dpop, Some(proof)) => {
+                let target = ProofTarget {
+                    method: presented.method,
+                    url: presented.url,
+                    token: Some(&self.digest),
+                };
+                let proof = verify_proof(proof, &target, now)?;
+                if proof.thumbprint() != jkt {
+                    return Err(CredentialError::OtherKey);
+                }
+                Some(proof)
+            }
+        };
+        Ok(Actor::new(Arc::clone(self), proof.map(|proof| proof.single_use())))
+    }
+
+    pub(crate) const fn is_bound(&self) -> bool {
+        self.bound_to.is_some()
+    }
+}
+
+fn read_claims(
+    claims: &Claims,
+    key: &PublicKey,
+    digest: Digest,
+) -> Result<Verified, CredentialError> {
+    let agent = claims.text("agent")?;
+    if claims.text("client_id")? != agent {
+        return Err(claims.inconsistent("`client_id` is not `agent`"));
+    }
+    let user = read_user(claims, agent)?;
+    let name = "a name of an agent";
+    let agent = Name::new(agent).map_err(|_| claims.wrong("agent", name))?;
+    let version = Digest::from_hex(claims.text("agent_version")?)
+        .ok_or(claims.wrong("agent_version", "a digest in hexadecimal"))?;
+    let token =
+        TokenId::parse(claims.identifier()?).ok_or(claims.wrong("jti", "a token id (`tok_…`)"))?;
+    let task = match claims.optional_text("task")? {
+        None => None,
+        Some(text) => Some(TaskId::parse(text).ok_or(claims.wrong("task", "a task id (`tsk_…`)"))?),
+    };
+    let instance = claims.optional_text("agent_instance")?.map(str::to_owned);
+    let bound_to = read_binding(claims)?;
+    if bound_to.is_some() && bound_to != instance {
+        return Err(claims.inconsistent("`cnf.jkt` is not `agent_instance`"));
+    }
+    Ok(Verified {
+        agent,
+        version,
+        instance,
+        user,
+        task,
+        token,
+        scope: claims.optional_text("scope")?.map(str::to_owned),
+        audience: claims.audience()?.to_owned(),
+        bound_to,
+        kid: key.thumbprint().to_owned(),
+        digest,
+        issued: Timestamp::default(),
+        expires: Timestamp::default(),
+    })
+}
+
+/// The human, if the agent acts for one: then `act.sub` is the agent, otherwise `sub` is.
+fn read_user(claims: &Claims, agent: &str) -> Result<Option<Name>, CredentialError> {
+    let subject = claims.text("sub")?;
+    let Some(act) = claims.optional_object("act")? else {
+        if subject != agent {
+            return Err(claims.inconsistent("`sub` is not `agent`, and there is no `act`"));
+        }
+        return Ok(None);
+    };
+    if act.contains("act") {
+        return Err(claims.wrong("act", "a single actor: chains are not accepted"));
+    }
+    if act.get("sub").and_then(Value::as_str) != Some(agent) {
+        return Err(claims.inconsistent("`act.sub` is not `agent`"));
+    }
+    let user = Name::new(subject).map_err(|_| claims.wrong("sub", "the name of a person"))?;
+    Ok(Some(user))
+}
+
+fn read_binding(claims: &Claims) -> Result<Option<String>, CredentialError> {
+    let Some(confirmation) = claims.optional_object("cnf")? else { return Ok(None) };
+    let known = confirmation.len() == 1;
+    match confirmation.get("jkt").and_then(proof::is_thumbprint).filter(|_| known) {
+        Some(jkt) => Ok(Some(jkt.to_owned())),
+        // A binding that is not understood must not become a bearer token.
+        None => Err(claims.wrong("cnf", "an object with only `jkt`, a thumbprint")),
+    }
+}
