@@ -1,0 +1,136 @@
+//! `agents`: who may act.
+
+use crate::{
+    fields::{Fields, duration, items, name, not_enforced, party, refused, refused_path, text},
+    limits,
+    node::{Entry, Node, Value},
+    problems::Problems,
+    read::Reading,
+    references::Mention,
+    schema::shapes,
+};
+use model::{
+    ActionId, Name, PartyName,
+    declared::{ActionPattern, Agent, Credentials, Proof},
+};
+
+pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Option<Agent> {
+    let line = reading.line(entry);
+    let problems = &mut reading.problems;
+    let fields = Fields::open(&entry.value, entry.key.span, &shapes::AGENT, problems)?;
+    let purpose = fields.get("purpose", problems).and_then(|entry| purpose(&entry.value, problems));
+    let owner = fields.get("owner", problems).and_then(|entry| owner(&entry.value, problems));
+    let boundary = fields.get("boundary", problems).and_then(|entry| {
+        let boundary = name(&entry.value, "`boundary`", problems)?;
+        reading.references.mention(Mention::Boundary, &boundary, entry.value.span);
+        Some(boundary)
+    });
+    let users = fields.get("users", problems).and_then(|entry| users(&entry.value, problems));
+    let credentials = match fields.get("credentials", problems) {
+        Some(entry) => credentials(entry, problems),
+        None => Some(Credentials { proof: Proof::Dpop, keys: None, ttl: limits::TTL_DEFAULT }),
+    };
+    let only = fields.get("only", problems).map(|entry| {
+        let mut out = Vec::new();
+        for item in items(entry, "`only`", problems) {
+            let Some(found) = text(item, "an action", problems) else { continue };
+            let Some(found) = refused(item.span, found, pattern, problems) else { continue };
+            if out.contains(&found) {
+                problems.add(item.span, "this action is here twice", "keep one of the two");
+            }
+            reading.references.only(agent, &found, item.span);
+            out.push(found);
+        }
+        out
+    });
+    Some(Agent {
+        purpose: purpose?,
+        owner: owner?,
+        boundary: boundary?,
+        only,
+        users,
+        credentials: credentials?,
+        line,
+    })
+}
+
+/// `upstream.operation` or `upstream.*`.
+pub(crate) fn pattern(text: &str) -> Result<ActionPattern, model::NameError> {
+    match text.strip_suffix(".*") {
+        Some(upstream) => Name::new(upstream).map(ActionPattern::All),
+        None => ActionId::parse(text).map(ActionPattern::Exact),
+    }
+}
+
+fn purpose(node: &Node, problems: &mut Problems) -> Option<String> {
+    let text = text(node, "`purpose`", problems)?;
+    if text.chars().count() > limits::PURPOSE_CHARS {
+        let message = format!("`purpose` is longer than {} characters", limits::PURPOSE_CHARS);
+        problems.add(node.span, message, "say it in a sentence");
+        return None;
+    }
+    Some(text.into())
+}
+
+fn owner(node: &Node, problems: &mut Problems) -> Option<PartyName> {
+    match party(node, "`owner`", problems)? {
+        PartyName::Issuer(_) => {
+            let message = "an owner is a human or a group who can be asked";
+            problems.add(node.span, message, "write `user:NAME` or `group:NAME`");
+            None
+        }
+        owner => Some(owner),
+    }
+}
+
+fn users(node: &Node, problems: &mut Problems) -> Option<PartyName> {
+    match party(node, "`users`", problems)? {
+        PartyName::Issuer(_) => {
+            not_enforced(node.span, "users: issuer:…", problems);
+            None
+        }
+        users => Some(users),
+    }
+}
+
+fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
+    let fields = Fields::open(&entry.value, entry.key.span, &shapes::CREDENTIALS, problems)?;
+    let proof = match fields.get("proof", problems) {
+        None => Proof::Dpop,
+        Some(entry) => proof(&entry.value, problems)?,
+    };
+    let keys = match fields.get("keys", problems) {
+        None => None,
+        Some(entry) => {
+            let path = text(&entry.value, "`keys`", problems)?;
+            refused_path(entry.value.span, path, "the key file", problems)?;
+            Some(path.to_owned())
+        }
+    };
+    let ttl = match fields.get("ttl", problems) {
+        None => limits::TTL_DEFAULT,
+        Some(entry) => duration(&entry.value, "`ttl`", limits::TTL_MAX, problems)?,
+    };
+    Some(Credentials { proof, keys, ttl })
+}
+
+fn proof(node: &Node, problems: &mut Problems) -> Option<Proof> {
+    match &node.value {
+        Value::Text(word) if word == "mtls" => {
+            not_enforced(node.span, "proof: mtls", problems);
+            None
+        }
+        Value::Boolean(_) => {
+            let message = "`proof` is `dpop` or `none`";
+            problems.add(node.span, message, "write `none` for a bearer token");
+            None
+        }
+        _ => crate::fields::word(
+            node,
+            "a proof",
+            &[("dpop", Proof::Dpop), ("none", Proof::None)],
+            &[("bearer", "none")],
+            problems,
+        ),
+    }
+}

@@ -1,0 +1,48 @@
+//! Every limit of this crate, with the reason for its number.
+
+use model::Duration;
+
+/// Largest `ambit.yaml`: 10,000 agents of six lines fit, and a parse stays under a second.
+pub(crate) const FILE_BYTES: usize = 4 * 1024 * 1024;
+/// Deepest nesting: the schema itself needs ten levels, test arguments some more.
+pub(crate) const DEPTH: usize = 32;
+/// Most YAML nodes: what `FILE_BYTES` of ordinary lines hold, several times over.
+pub(crate) const NODES: usize = 1_000_000;
+/// Longest key that is written on one line before its colon; 1,024 is YAML's own number.
+pub(crate) const KEY_BYTES: usize = 1_024;
+/// Most problems reported in one run: more than anyone corrects before the next run.
+pub(crate) const PROBLEMS: usize = 200;
+/// Longest piece of the file quoted in a message: leaves room for the sentence in 100 columns.
+pub(crate) const QUOTED_CHARS: usize = 48;
+/// Width of rendered problems: half a wide screen, a whole narrow one.
+pub(crate) const RENDER_COLUMNS: usize = 100;
+/// Characters of a source line that are shown; with gutter and frame it stays below `RENDER_COLUMNS`.
+pub(crate) const EXCERPT_CHARS: usize = 84;
+
+/// Longest purpose: a sentence or two, shown whole to approvers.
+pub(crate) const PURPOSE_CHARS: usize = 500;
+/// Longest name of an argument, parameter, data class or resource type.
+pub(crate) const WORD_CHARS: usize = 64;
+/// Most segments of a route: deeper paths are not addressed by people.
+pub(crate) const ROUTE_SEGMENTS: usize = 32;
+/// Longest path of a file named in the declared state: Linux' PATH_MAX is larger, no sane layout is.
+pub(crate) const PATH_CHARS: usize = 256;
+
+/// Life of a token when nothing is said: short enough that a leaked one is soon worthless.
+pub(crate) const TTL_DEFAULT: Duration = Duration::seconds(15 * 60);
+/// Longest life of a token.
+pub(crate) const TTL_MAX: Duration = Duration::seconds(60 * 60);
+/// How long an ask can be answered when nothing is said.
+pub(crate) const ANSWER_DEFAULT: Duration = Duration::seconds(10 * 60);
+/// Longest time to answer: an ask that a week did not answer is not waiting any more.
+pub(crate) const ANSWER_MAX: Duration = Duration::seconds(7 * 86_400);
+/// How long an approval can be used when nothing is said.
+pub(crate) const USE_DEFAULT: Duration = Duration::seconds(10 * 60);
+/// Longest use of an approval: what was approved yesterday is asked again.
+pub(crate) const USE_MAX: Duration = Duration::seconds(86_400);
+/// Most people that one rule may require.
+pub(crate) const REQUIRED_MAX: i64 = 16;
+/// Longest window of a call limit: counts live in memory for that long.
+pub(crate) const WINDOW_MAX: Duration = Duration::seconds(86_400);
+/// Most calls in one window: beyond this a limit limits nothing.
+pub(crate) const CALLS_MAX: u32 = 1_000_000_000;

@@ -1,0 +1,388 @@
+//! The shapes of `ambit.yaml`, from the file down to its leaves.
+
+use super::{
+    Form::{self, Boolean, Integer, Json, Later, List, Map, Object, OneOf, Scalar, Text, Words},
+    Key, Shape,
+    Status::{self, Optional, Required},
+};
+use crate::limits::REQUIRED_MAX;
+
+const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
+const OPERATION: &str = "^[A-Za-z0-9_./-]{1,128}$";
+const OPERATION_OR_ALL: &str = "^(\\*|[A-Za-z0-9_./-]{1,128})$";
+const PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,62}\\.(\\*|[A-Za-z0-9_./-]{1,128})$";
+const ACTION_ID: &str = "^[a-z0-9][a-z0-9_-]{0,62}\\.[A-Za-z0-9_./-]{1,128}$";
+const HUMAN: &str = "^(user|group):[a-z0-9][a-z0-9_-]{0,62}$";
+const ISSUER: &str = "^issuer:[a-z0-9][a-z0-9_-]{0,62}$";
+const DURATION: &str = "^[0-9]+[smhd]$";
+const WORD: &str = "^[A-Za-z_][A-Za-z0-9_-]{0,63}$";
+const DATA: &str = "^[a-z0-9_-]+(\\.[a-z0-9_-]+)*$";
+const ARGUMENT: &str = "^\\$[A-Za-z_][A-Za-z0-9_-]{0,63}$";
+const POINTER: &str = "^(/([^~/]|~0|~1)*)+$";
+const URL: &str = "^https?://[^@?#\\s]+$";
+const REFERENCE: &str = "^(env:AMBIT_SECRET_[A-Z0-9_]+|file:[^/].*)$";
+const LATER_REFERENCE: &str = "^(vault|k8s|oauth):.+$";
+const CALLS: &str = "^[1-9][0-9]*/([1-9][0-9]*)?[smhd]$";
+const ROUTE: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\\S*$";
+const ANY: &str = "";
+
+const NAMES: Form = Map(NAME, &Text(ANY));
+
+const fn key(name: &'static str, status: Status, form: Form, help: &'static str) -> Key {
+    Key { name, status, form, help }
+}
+
+const fn later(name: &'static str, form: Form, help: &'static str) -> Key {
+    Key { name, status: Status::Later, form, help }
+}
+
+pub(crate) static FILE: Shape = Shape {
+    title: "the file",
+    keys: &[
+        key("version", Required, Integer(1, 1), "The version of this format."),
+        later("channels", NAMES, "Where alarms and questions are sent."),
+        key("humans", Optional, Object(&HUMANS), "The people that agents may act for."),
+        later("clients", Map(NAME, &Object(&CLIENT)), "OAuth clients, bound to agents."),
+        key("agents", Optional, Map(NAME, &Object(&AGENT)), "Who may act."),
+        key("intents", Optional, Map(NAME, &Object(&INTENT)), "Kinds of task."),
+        key("upstreams", Optional, Map(NAME, &Object(&UPSTREAM)), "Systems behind the gateway."),
+        key("boundaries", Optional, Map(NAME, &Object(&BOUNDARY)), "Playgrounds of agents."),
+        key("approvals", Optional, Map(NAME, &Object(&APPROVAL)), "Who is asked, and how."),
+        later("detections", List(&Text(ANY)), "Sets of detection rules: `builtin`, `rules/*.yml`."),
+        later("rules", List(&Text(ANY)), "Files of detection rules (Sigma)."),
+        later("owners", Map(ANY, &Text(HUMAN)), "Who may change which files."),
+        key("tests", Optional, List(&Object(&CASE)), "Cases that every `apply` must pass."),
+    ],
+    renamed: &[("tools", "upstreams"), ("servers", "upstreams"), ("people", "humans")],
+    rest: None,
+};
+
+pub(crate) static HUMANS: Shape = Shape {
+    title: "`humans`",
+    keys: &[
+        key("people", Optional, Map(NAME, &Object(&PERSON)), "People known on this machine."),
+        later("issuers", Map(NAME, &Object(&HUMAN_ISSUER)), "Further identity providers."),
+    ],
+    renamed: &[("users", "people")],
+    rest: None,
+};
+
+pub(crate) static PERSON: Shape = Shape {
+    title: "a person",
+    keys: &[key("groups", Optional, List(&Text(NAME)), "The groups that she is in.")],
+    renamed: &[],
+    rest: None,
+};
+
+static HUMAN_ISSUER: Shape = Shape {
+    title: "an identity provider",
+    keys: &[
+        later("url", Text(URL), "Its issuer URL."),
+        later("subject", Text(ANY), "The claim that names the human."),
+        later("tenant", Text(ANY), "The claim that names the tenant."),
+    ],
+    renamed: &[],
+    rest: None,
+};
+
+static CLIENT: Shape = Shape {
+    title: "a client",
+    keys: &[
+        later("agent", Text(NAME), "The agent that it is."),
+        later("may_open", List(&Text(NAME)), "The intents it may open tasks for."),
+    ],
+    renamed: &[],
+    rest: None,
+};
+
+pub(crate) static AGENT: Shape = Shape {
+    title: "an agent",
+    keys: &[
+        key("purpose", Required, Text(ANY), "What it is for, in a sentence."),
+        key("owner", Required, Text(HUMAN), "Who answers for it: `user:NAME` or `group:NAME`."),
+        later("sponsor", Text(HUMAN), "Who is accountable for it."),
+        later("environment", Text(NAME), "Where it runs: `prod`, `staging`."),
+        key(
+            "users",
+            Optional,
+            OneOf(&[Text(HUMAN), Later(&Text(ISSUER))]),
+            "Whom it may serve; absent: it acts for itself only.",
+        ),
+        key("boundary", Required, Text(NAME), "Its playground; grants low and medium inside."),
+        key(
+            "only",
+            Optional,
+            List(&Text(PATTERN)),
+            "Narrows the boundary; `high` actions must be named exactly.",
+        ),
+        key("credentials", Optional, Object(&CREDENTIALS), "How it proves who it is."),
+        later("mode", Words(&["observe", "enforce"]), "`observe` lets pass and records."),
+        later("observe_until", Text("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), "When `observe` ends."),
+        later("manifest", Text(ANY), "File with model, prompt digests, tools and image."),
+        later("review", Object(&REVIEW), "Who reviews which change."),
+        later("notify", Text(NAME), "The channel of its alarms."),
+    ],
+    renamed: &[("acts_for", "users"), ("can", "only"), ("user", "users")],
+    rest: None,
+};
+
+pub(crate) static CREDENTIALS: Shape = Shape {
+    title: "`credentials`",
+    keys: &[
+        key(
+            "proof",
+            Optional,
+            OneOf(&[Words(&["dpop", "none"]), Later(&Words(&["mtls"]))]),
+            "What a token is bound to; `dpop` if absent, `none` for a bearer token.",
+        ),
+        key("keys", Optional, Text(ANY), "File with the agent's public keys (JWKS)."),
+        key("ttl", Optional, Text(DURATION), "Life of its tokens: 15m if absent, at most 1h."),
+        later("max_age", Text(DURATION), "Age at which a key is refused."),
+        later("networks", List(&Text(ANY)), "Networks that a bearer may come from."),
+    ],
+    renamed: &[("bound", "proof"), ("with", "proof"), ("expires", "ttl")],
+    rest: None,
+};
+
+static REVIEW: Shape = Shape {
+    title: "`review`",
+    keys: &[
+        later("tools", Text(ANY), "Who reviews changed tools."),
+        later("integrations", Text(ANY), "Who reviews changed integrations."),
+        later("model", Text(ANY), "Who reviews a changed model."),
+        later("prompt", Text(ANY), "Who reviews a changed prompt."),
+        later("image", Text(ANY), "Who reviews a changed image."),
+        later("every", Text(DURATION), "How often the whole agent is reviewed."),
+    ],
+    renamed: &[],
+    rest: None,
+};
+
+pub(crate) static INTENT: Shape = Shape {
+    title: "an intent",
+    keys: &[
+        key(
+            "params",
+            Optional,
+            Map(WORD, &Words(&["string", "integer", "boolean"])),
+            "Names and types of its parameters.",
+        ),
+        key(
+            "allow",
+            Required,
+            Map(PATTERN, &Map(WORD, &Scalar)),
+            "What it allows; `$param` binds an argument to the task's parameter.",
+        ),
+    ],
+    renamed: &[("can", "allow"), ("only", "allow"), ("with", "params"), ("args", "params")],
+    rest: None,
+};
+
+pub(crate) static UPSTREAM: Shape = Shape {
+    title: "an upstream",
+    keys: &[
+        key("mcp", Optional, Text(URL), "URL of an MCP server (streamable HTTP)."),
+        key("http", Optional, Text(URL), "URL of an HTTP API."),
+        later("llm", Text(URL), "URL of a model API."),
+        later("a2a", Text(URL), "URL of another agent."),
+        later("stdio", List(&Text(ANY)), "Command of a local MCP server."),
+        later("shared", Boolean, "One process for all agents and humans."),
+        later("environment", Text(NAME), "Which environment it belongs to."),
+        later("forward", Words(&["verbatim"]), "Forward the raw body."),
+        later("inspect", Boolean, "Look into a tunnel's traffic."),
+        key(
+            "credential",
+            Optional,
+            OneOf(&[Text(REFERENCE), Later(&Text(LATER_REFERENCE)), Object(&CREDENTIAL)]),
+            "Where its credential comes from; injected, never seen by the agent.",
+        ),
+        key(
+            "actions",
+            Optional,
+            Map(OPERATION_OR_ALL, &OneOf(&[Object(&ACTION), Later(&Object(&SPLIT))])),
+            "Its catalog; `\"*\"` stands for every operation that is not named.",
+        ),
+    ],
+    renamed: &[("url", "mcp"), ("tools", "actions"), ("credentials", "credential")],
+    rest: None,
+};
+
+pub(crate) static CREDENTIAL: Shape = Shape {
+    title: "`credential`",
+    keys: &[
+        key(
+            "as",
+            Optional,
+            OneOf(&[Words(&["service"]), Later(&Words(&["user"]))]),
+            "Whose credential it is; `service` if absent.",
+        ),
+        key(
+            "secret",
+            Required,
+            OneOf(&[Text(REFERENCE), Later(&Text(LATER_REFERENCE))]),
+            "Where it is kept: `env:AMBIT_SECRET_NAME` or `file:relative/path`.",
+        ),
+        later("oauth", Text(NAME), "The OAuth provider that gives it."),
+        later("rotate", Text(DURATION), "Age at which it must be replaced."),
+    ],
+    renamed: &[],
+    rest: None,
+};
+
+pub(crate) static ACTION: Shape = Shape {
+    title: "an action",
+    keys: &[
+        key(
+            "effect",
+            Optional,
+            Words(&["read", "write", "delete", "transfer", "auth-change", "execute", "send"]),
+            "What it does; absent: treated as `write`.",
+        ),
+        key(
+            "sink",
+            Optional,
+            Words(&["none", "internal", "external"]),
+            "Where its arguments go; `none` if absent.",
+        ),
+        key(
+            "risk",
+            Required,
+            Words(&["low", "medium", "high", "prohibited"]),
+            "How much a mistake would cost.",
+        ),
+        key("data", Optional, List(&Text(DATA)), "Data classes that it touches."),
+        key("resource", Optional, Object(&RESOURCE), "Which resource it names."),
+        key("route", Optional, Text(ROUTE), "For HTTP: `POST /users/{user}/password-reset`."),
+        key("returns", Optional, List(&Text(POINTER)), "JSON pointers kept of its result."),
+        later("untrusted", List(&Text(POINTER)), "Parts of its result that others wrote."),
+        later("consequential", List(&Text(WORD)), "Arguments that decide what it does."),
+        later("reversible", Boolean, "Whether it can be undone."),
+        later("idempotency", Text(WORD), "Argument that takes an idempotency key."),
+        key(
+            "approval",
+            Optional,
+            OneOf(&[Text(NAME), Later(&Object(&SOFT_APPROVAL))]),
+            "The approval rule that is asked.",
+        ),
+        key("show", Optional, List(&Text(WORD)), "Arguments that the approver sees first."),
+        later("before", List(&Text(ANY)), "Hooks before it happens."),
+        later("after", List(&Text(ANY)), "Hooks after it happened."),
+        later("environment", Text(NAME), "Which environment it changes."),
+    ],
+    renamed: &[("tier", "risk"), ("approvals", "approval"), ("path", "route")],
+    rest: None,
+};
+
+static SPLIT: Shape = Shape {
+    title: "an action that is split",
+    keys: &[later("split", Text(ANY), "How its arguments name the action: `sql`, `graphql`.")],
+    renamed: &[],
+    rest: Some((OPERATION, &Object(&ACTION))),
+};
+
+static SOFT_APPROVAL: Shape = Shape {
+    title: "an approval without waiting",
+    keys: &[
+        later("object", Text(DURATION), "Executes unless someone objects within this time."),
+        later("sample", Text("^[0-9]{1,3}%$"), "The share that is reviewed afterwards."),
+    ],
+    renamed: &[],
+    rest: None,
+};
+
+pub(crate) static RESOURCE: Shape = Shape {
+    title: "`resource`",
+    keys: &[
+        key("type", Required, Text(WORD), "Its type: `ticket`."),
+        key("id", Optional, Text(ARGUMENT), "The argument that holds its id: `$id`."),
+        key(
+            "tenant",
+            Optional,
+            OneOf(&[Text(ARGUMENT), Later(&Words(&["resolve"]))]),
+            "The argument that holds its tenant.",
+        ),
+        later("namespace", Text(ARGUMENT), "The argument that holds its namespace."),
+        later("dataset", Text(ARGUMENT), "The argument that holds its dataset."),
+    ],
+    renamed: &[("kind", "type")],
+    rest: None,
+};
+
+pub(crate) static BOUNDARY: Shape = Shape {
+    title: "a boundary",
+    keys: &[
+        key("upstreams", Required, List(&Text(NAME)), "What lies inside."),
+        later("tenants", Text(ANY), "Which tenants lie inside: `task`."),
+        key("deny_data", Optional, List(&Text(DATA)), "Data classes that never leave."),
+        key("limits", Optional, Object(&LIMITS), "How much, within which time."),
+        later("hours", Text(ANY), "When it may be acted in."),
+    ],
+    renamed: &[("tools", "upstreams"), ("max_calls", "limits")],
+    rest: None,
+};
+
+pub(crate) static LIMITS: Shape = Shape {
+    title: "`limits`",
+    keys: &[key("calls", Optional, Text(CALLS), "Calls per agent: `300/h`, `50/10m`.")],
+    renamed: &[("max_calls", "calls")],
+    rest: Some((
+        "^sum\\([a-z0-9][a-z0-9_-]{0,62}\\.[A-Za-z0-9_./-]{1,128}\\)$",
+        &Later(&Text("^[0-9]+/([0-9]+)?(s|m|h|d|day)$")),
+    )),
+};
+
+pub(crate) static APPROVAL: Shape = Shape {
+    title: "an approval rule",
+    keys: &[
+        key(
+            "approvers",
+            Required,
+            OneOf(&[Words(&["requester"]), Text(HUMAN)]),
+            "Who may approve: `group:NAME`, `user:NAME`, or `requester`.",
+        ),
+        key("required", Optional, Integer(1, REQUIRED_MAX), "How many must; 1 if absent."),
+        key(
+            "exclude",
+            Optional,
+            List(&Words(&["requester", "owner"])),
+            "Who may not, whatever group they are in.",
+        ),
+        key("proof", Optional, Words(&["passkey", "idp_mfa"]), "What an approver must show."),
+        key("answer_within", Optional, Text(DURATION), "How long it can be answered: 10m."),
+        key("use_within", Optional, Text(DURATION), "How long an approval can be used: 10m."),
+        later("escalate", Object(&ESCALATE), "Who is asked next."),
+        later("remind", Text(DURATION), "When approvers are reminded."),
+        later("on_decision", Text(ANY), "Where the decision is sent."),
+    ],
+    renamed: &[
+        ("from", "approvers"),
+        ("need", "required"),
+        ("with", "proof"),
+        ("not", "exclude"),
+        ("expires", "answer_within"),
+    ],
+    rest: None,
+};
+
+static ESCALATE: Shape = Shape {
+    title: "`escalate`",
+    keys: &[later("after", Text(DURATION), "When."), later("to", Text(HUMAN), "To whom.")],
+    renamed: &[],
+    rest: None,
+};
+
+pub(crate) static CASE: Shape = Shape {
+    title: "a test",
+    keys: &[
+        key("agent", Required, Text(NAME), "Who acts."),
+        key("for", Optional, Text(NAME), "For whom."),
+        key("do", Required, Text(ACTION_ID), "What."),
+        key("args", Optional, Json, "With which arguments."),
+        key("intent", Optional, Text(NAME), "Under which intent."),
+        key("params", Optional, Map(WORD, &Scalar), "With which parameters of the intent."),
+        key("expect", Required, Words(&["allow", "deny", "ask"]), "What must come of it."),
+        key("reason", Optional, Text(ANY), "The rule that must be among the reasons."),
+    ],
+    renamed: &[("with", "args"), ("user", "for"), ("action", "do")],
+    rest: None,
+};

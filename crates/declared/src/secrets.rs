@@ -1,0 +1,232 @@
+//! Where upstream credentials come from: references only, and nothing that looks like a secret is shown.
+
+use crate::{
+    fields::{Fields, not_enforced, refused_path, text},
+    node::{Entry, Node, Span, Value},
+    problems::Problems,
+    schema::shapes,
+    sources::{Diagnostic, Sources},
+};
+use model::declared::{CredentialSource, Declared};
+
+/// What is known about a referenced secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretState {
+    /// It is there, and not empty.
+    Present,
+    /// The variable is not set, or there is no such file.
+    Missing,
+    /// It is there, and empty.
+    Empty,
+    /// It cannot be read; why, without its content.
+    Unreadable(String),
+}
+
+/// Looks secrets up, without giving them out.
+pub trait SecretSource {
+    /// Whether a secret is there.
+    fn state(&self, source: &CredentialSource) -> SecretState;
+}
+
+/// Every referenced secret that is missing or empty, with the place of its reference.
+#[must_use]
+pub fn check_secrets(
+    declared: &Declared,
+    sources: &Sources,
+    secrets: &dyn SecretSource,
+) -> Vec<Diagnostic> {
+    let mut out = Vec::new();
+    for (name, upstream) in &declared.upstreams {
+        let Some(credential) = &upstream.credential else { continue };
+        let (what, fix) = match credential {
+            CredentialSource::Env(name) => (
+                format!("the environment variable `{name}`"),
+                format!("set `{name}` in the environment of the gateway"),
+            ),
+            CredentialSource::File(path) => (
+                format!("the file `{path}`"),
+                format!("put the secret into `{path}` below the secrets directory"),
+            ),
+        };
+        let wrong = match secrets.state(credential) {
+            SecretState::Present => continue,
+            SecretState::Missing => "is missing".to_owned(),
+            SecretState::Empty => "is empty".to_owned(),
+            SecretState::Unreadable(why) => format!("cannot be read: {why}"),
+        };
+        let message = format!("the credential of `{name}` is not available: {what} {wrong}");
+        out.push(match sources.credential(name) {
+            Some(mark) => sources.in_file(sources.main(), mark, message, fix),
+            None => sources.in_declared(upstream.line, message, fix),
+        });
+    }
+    out
+}
+
+/// Reads `credential:`, as text or as a map, and gives the reference and its place.
+pub(crate) fn credential(
+    entry: &Entry,
+    problems: &mut Problems,
+) -> Option<(CredentialSource, Span)> {
+    if !matches!(entry.value.value, Value::Map(_)) {
+        return reference(&entry.value, problems);
+    }
+    if let Value::Map(members) = &entry.value.value
+        && let Some(oauth) = members
+            .iter()
+            .find(|member| matches!(&member.key.value, Value::Text(t) if t == "oauth"))
+    {
+        not_enforced(oauth.key.span, "oauth", problems);
+        return None;
+    }
+    let fields = Fields::open(&entry.value, entry.key.span, &shapes::CREDENTIAL, problems)?;
+    if let Some(whose) = fields.get("as", problems) {
+        match text(&whose.value, "`as`", problems) {
+            Some("service") | None => {}
+            Some("user") => not_enforced(whose.value.span, "as: user", problems),
+            Some(_) => problems.add(
+                whose.value.span,
+                "`as` says whose credential it is: `service`",
+                "write `service`",
+            ),
+        }
+    }
+    reference(&fields.get("secret", problems)?.value, problems)
+}
+
+fn reference(node: &Node, problems: &mut Problems) -> Option<(CredentialSource, Span)> {
+    let literal = "a credential is a reference, never the secret itself";
+    let write = "put the secret into a file below the secrets directory and write `file:NAME`, or \
+                 into a variable and write `env:AMBIT_SECRET_NAME`";
+    let Value::Text(text) = &node.value else {
+        problems.add(node.span, literal, write);
+        return None;
+    };
+    match text.split_once(':') {
+        Some(("env", name)) => variable(node, name, problems),
+        Some(("file", path)) => {
+            refused_path(node.span, path, "a secret's file", problems)?;
+            Some((CredentialSource::File(path.into()), node.span))
+        }
+        Some((scheme @ ("vault" | "k8s" | "oauth"), _)) => {
+            not_enforced(node.span, &format!("{scheme}:"), problems);
+            None
+        }
+        _ => {
+            problems.add(node.span, literal, write);
+            None
+        }
+    }
+}
+
+fn variable(node: &Node, name: &str, problems: &mut Problems) -> Option<(CredentialSource, Span)> {
+    let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let rest = name.strip_prefix("AMBIT_SECRET_").unwrap_or_default();
+    if !rest.is_empty() && rest.chars().all(plain) {
+        return Some((CredentialSource::Env(name.into()), node.span));
+    }
+    let suggestion = if !name.is_empty() && name.chars().all(plain) && name.len() <= 40 {
+        format!("AMBIT_SECRET_{name}")
+    } else {
+        problems.mask(node.span);
+        "AMBIT_SECRET_NAME".to_owned()
+    };
+    problems.add(
+        node.span,
+        "only variables that begin with `AMBIT_SECRET_` are read",
+        format!("name the variable `{suggestion}` and write `env:{suggestion}`"),
+    );
+    None
+}
+
+/// Notes every part of the tree that looks like a secret, before anything is reported.
+pub(crate) fn mask(node: &Node, under: &str, problems: &mut Problems) {
+    match &node.value {
+        Value::Text(text) => {
+            if (sounds_secret(under) && !is_reference(text)) || looks_secret(text) {
+                problems.mask(node.span);
+            }
+        }
+        Value::Integer(_) | Value::Float(_) => {
+            if sounds_secret(under) {
+                problems.mask(node.span);
+            }
+        }
+        Value::Null | Value::Boolean(_) => {}
+        Value::List(items) => items.iter().for_each(|item| mask(item, under, problems)),
+        Value::Map(entries) => {
+            for entry in entries {
+                mask(&entry.key, "", problems);
+                let Value::Text(key) = &entry.key.value else { continue };
+                mask(&entry.value, key, problems);
+            }
+        }
+    }
+}
+
+/// The same for a file that is not YAML: by lines, and rather too much than too little.
+pub(crate) fn mask_lines(text: &str, problems: &mut Problems) {
+    let mut start = 0;
+    let mut deeper_than = None;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        let inside = deeper_than.is_some_and(|outer| indent > outer && !line.trim().is_empty());
+        let key = line.split(':').next().unwrap_or_default();
+        let value = line.split_once(':').map_or("", |(_, value)| value).trim();
+        let word = key.rsplit([' ', '{', ',', '-', '"', '\'']).next().unwrap_or_default();
+        let sounds = line.split([' ', '{', ',', '"', '\'', ':']).any(sounds_secret);
+        if inside || (sounds && !is_reference(value)) || line.split_whitespace().any(looks_secret) {
+            problems.mask(Span { start, length: line.len() });
+        }
+        if !inside && !line.trim().is_empty() {
+            deeper_than = sounds_secret(word).then_some(indent);
+        }
+        start += line.len();
+    }
+}
+
+fn sounds_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    let parts = ["secret", "passw", "token", "api_key", "apikey", "authorization", "private_key"];
+    key == "credential" || parts.iter().any(|part| key.contains(part))
+}
+
+fn is_reference(text: &str) -> bool {
+    let reference = text.trim().trim_matches(['"', '\'']);
+    match reference.split_once(':') {
+        Some(("env", name)) => name.starts_with("AMBIT_SECRET_"),
+        Some((scheme, _)) => matches!(scheme, "file" | "vault" | "k8s" | "oauth"),
+        None => reference.is_empty() || matches!(reference, "{" | "|" | ">"),
+    }
+}
+
+/// The well-known beginnings of issued keys, and URLs with a password in them.
+pub(crate) fn looks_secret(text: &str) -> bool {
+    let beginnings = [
+        "sk-",
+        "sk_",
+        "pk_",
+        "rk_",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "github_pat_",
+        "glpat-",
+        "xox",
+        "AKIA",
+        "ASIA",
+        "AIza",
+        "eyJ",
+        "Bearer ",
+        "bearer ",
+        "Basic ",
+        "-----BEGIN",
+        "hvs.",
+    ];
+    let text = text.trim_start_matches(['"', '\'', '{', '[', ' ']);
+    let long = text.len() >= 12;
+    let in_url = text.split_once("://").is_some_and(|(_, rest)| {
+        rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')
+    });
+    in_url || (long && beginnings.iter().any(|beginning| text.starts_with(beginning)))
+}
