@@ -1,1 +1,24 @@
-//! .
+//! The world outside: who may be written to, with which credential, over which client.
+//!
+//! Nothing leaves without a [`Departure`], which only a recorded clearance makes, and nothing
+//! leaves with a credential that [`Broker`] did not lend for that departure. The client follows
+//! no redirect, sends credentials only to the catalogued scheme, host and port, and puts a limit
+//! on every wait and every length. [`mcp`] speaks either revision of MCP to an upstream.
+//!
+//! Deliberately absent: decisions, records, retries of anything that may have happened.
+#![deny(missing_docs)]
+
+pub mod mcp;
+
+mod broker;
+mod client;
+mod departure;
+mod fault;
+mod limits;
+mod target;
+
+pub use broker::{Broker, BrokerError, Environment, UpstreamCredential};
+pub use client::{Body, Client, HttpRequest, Settings, SetupError};
+pub use departure::Departure;
+pub use fault::{Blame, Fault};
+pub use target::{Target, TargetError};

@@ -1,0 +1,367 @@
+//! Upstream credentials: where they come from, how they are held, and for which departure one is
+//! lent.
+
+use crate::{Departure, Fault, Target, TargetError, limits};
+use http::{HeaderName, HeaderValue};
+use model::{
+    Code, EntryId, UpstreamName,
+    declared::{self, CredentialSource},
+};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::SystemTime,
+};
+use zeroize::Zeroizing;
+
+/// Environment variables that hold secrets begin with this; no other is ever read (E14).
+const PREFIX: &str = "AMBIT_SECRET_";
+
+/// Headers that carry the message rather than a credential.
+const NOT_A_CREDENTIAL: &[&str] = &[
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "trailer",
+    "mcp-session-id",
+];
+
+/// Reads one environment variable; the binary passes the process environment, tests a map.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Why a secret is not available. The secret itself is never part of it.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The upstream's URL cannot be used.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// A variable that is not Ambit's to read.
+    #[error("credential `env:{0}`: only `{PREFIX}*` is read; rename the variable")]
+    ForeignVariable(String),
+    /// The variable is not set.
+    #[error("credential `env:{0}`: the variable is not set; set it where Ambit starts")]
+    Unset(String),
+    /// There is no directory for secrets.
+    #[error("credential `file:{0}`: no secrets directory is set; start with `--secrets-dir DIR`")]
+    NoDirectory(String),
+    /// The path leaves the secrets directory.
+    #[error("credential `file:{0}` leads out of the secrets directory; name a file below it")]
+    Outside(String),
+    /// The file cannot be read.
+    #[error("credential `file:{path}` cannot be read; check that it exists and is readable")]
+    File {
+        /// The path as declared.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is nothing in it.
+    #[error("credential `{0}` is empty; an upstream without credential has no `credential:`")]
+    Empty(String),
+    /// It cannot stand in a header.
+    #[error("credential `{place}` {what}; write the secret alone, or `Header: value`")]
+    Form {
+        /// Where it comes from.
+        place: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// Holds the secrets of upstreams and lends them.
+///
+/// A secret is sent as `Authorization: Bearer <secret>`, unless it has the form `Header: value`
+/// (a header name, a colon, a space), which is sent as that header. White space around a secret is
+/// cut off. Variables are read once; a file is read again when its time or length has changed.
+pub struct Broker {
+    environment: Environment,
+    directory: Option<PathBuf>,
+    targets: RwLock<Arc<Targets>>,
+    held: Mutex<BTreeMap<String, Held>>,
+}
+
+type Targets = BTreeMap<UpstreamName, Arc<Target>>;
+
+struct Held {
+    stamp: Option<(Option<SystemTime>, u64)>,
+    secret: Arc<Secret>,
+}
+
+/// A header that proves who calls; wiped when the last use ends.
+struct Secret {
+    header: HeaderName,
+    value: Zeroizing<String>,
+}
+
+/// A credential lent for one departure to one upstream.
+///
+/// It cannot be copied, printed or made outside [`Broker::lend`]:
+/// ```compile_fail
+/// fn copy(credential: &upstream::UpstreamCredential) -> upstream::UpstreamCredential {
+///     credential.clone()
+/// }
+/// ```
+#[must_use = "a credential is lent to be used once"]
+pub struct UpstreamCredential {
+    target: Arc<Target>,
+    purpose: Purpose,
+    secret: Option<Arc<Secret>>,
+}
+
+/// What a credential was lent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// The action of this entry.
+    Entry(EntryId),
+    /// Ambit's own reading of what the upstream offers.
+    OwnReading,
+}
+
+impl Broker {
+    /// A broker that reads variables through `environment` and files below `directory`, and knows
+    /// no upstream yet.
+    #[must_use]
+    pub fn new(environment: Environment, directory: Option<PathBuf>) -> Broker {
+        let (targets, held) = (RwLock::default(), Mutex::default());
+        Broker { environment, directory, targets, held }
+    }
+
+    /// Whether every URL can be used and every secret be lent, one error for each that cannot.
+    pub fn check(
+        &self,
+        upstreams: &BTreeMap<UpstreamName, declared::Upstream>,
+    ) -> Result<(), Vec<BrokerError>> {
+        self.resolve(upstreams).map(drop)
+    }
+
+    /// Takes over the declared upstreams, all of them or, if one of them is wrong, none.
+    pub fn publish(
+        &self,
+        upstreams: &BTreeMap<UpstreamName, declared::Upstream>,
+    ) -> Result<(), Vec<BrokerError>> {
+        let targets = self.resolve(upstreams)?;
+        *self.targets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(targets);
+        Ok(())
+    }
+
+    /// Lends the credential of the departure's upstream, for this departure.
+    pub fn lend(&self, departure: &Departure) -> Result<UpstreamCredential, Fault> {
+        self.lend_for(Purpose::Entry(departure.entry()), &departure.action().upstream)
+    }
+
+    /// Lends an upstream's credential for Ambit's own reading of its definitions.
+    pub fn lend_for_definitions(
+        &self,
+        upstream: &UpstreamName,
+    ) -> Result<UpstreamCredential, Fault> {
+        self.lend_for(Purpose::OwnReading, upstream)
+    }
+
+    fn resolve(
+        &self,
+        upstreams: &BTreeMap<UpstreamName, declared::Upstream>,
+    ) -> Result<Targets, Vec<BrokerError>> {
+        let (mut targets, mut errors) = (Targets::new(), Vec::new());
+        for (name, upstream) in upstreams {
+            if let Some(Err(error)) = upstream.credential.as_ref().map(|from| self.secret(from)) {
+                errors.push(error);
+            }
+            match Target::new(name, upstream) {
+                Ok(target) => drop(targets.insert(name.clone(), Arc::new(target))),
+                Err(error) => errors.push(error.into()),
+            }
+        }
+        if errors.is_empty() { Ok(targets) } else { Err(errors) }
+    }
+
+    fn lend_for(
+        &self,
+        purpose: Purpose,
+        upstream: &UpstreamName,
+    ) -> Result<UpstreamCredential, Fault> {
+        let unavailable = |why: String| Fault::ourselves(Code::UpstreamCredential, why);
+        let targets = Arc::clone(&self.targets.read().unwrap_or_else(PoisonError::into_inner));
+        let target = targets
+            .get(upstream)
+            .ok_or_else(|| unavailable(format!("upstream `{upstream}` is not declared")))?;
+        let secret = target
+            .credential()
+            .map(|source| self.secret(source))
+            .transpose()
+            .map_err(|error| unavailable(error.to_string()))?;
+        Ok(UpstreamCredential { target: Arc::clone(target), purpose, secret })
+    }
+
+    fn secret(&self, source: &CredentialSource) -> Result<Arc<Secret>, BrokerError> {
+        match source {
+            CredentialSource::Env(name) => self.in_environment(name),
+            CredentialSource::File(path) => self.in_file(path),
+        }
+    }
+
+    fn in_environment(&self, name: &str) -> Result<Arc<Secret>, BrokerError> {
+        if !name.starts_with(PREFIX) {
+            return Err(BrokerError::ForeignVariable(name.to_owned()));
+        }
+        let place = format!("env:{name}");
+        if let Some(secret) = self.held(&place, None) {
+            return Ok(secret);
+        }
+        let text = (self.environment)(name).ok_or_else(|| BrokerError::Unset(name.to_owned()))?;
+        let secret = read_secret(&place, &Zeroizing::new(text))?;
+        Ok(self.hold(place, None, secret))
+    }
+
+    fn in_file(&self, name: &str) -> Result<Arc<Secret>, BrokerError> {
+        let failed = |source| BrokerError::File { path: name.to_owned(), source };
+        let path = self.path(name)?;
+        let facts = path.metadata().map_err(failed)?;
+        let stamp = Some((facts.modified().ok(), facts.len()));
+        let place = format!("file:{name}");
+        if let Some(secret) = self.held(&place, stamp) {
+            return Ok(secret);
+        }
+        if !facts.is_file() || facts.len() > limits::SECRET_BYTES {
+            let what = "is not a file of at most 16 KiB";
+            return Err(BrokerError::Form { place, what });
+        }
+        warn_if_open(&place, &facts);
+        let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(failed)?);
+        let secret = read_secret(&place, &text)?;
+        Ok(self.hold(place, stamp, secret))
+    }
+
+    /// The file's real path, which lies below the secrets directory also after its links.
+    fn path(&self, name: &str) -> Result<PathBuf, BrokerError> {
+        let directory =
+            self.directory.as_ref().ok_or_else(|| BrokerError::NoDirectory(name.to_owned()))?;
+        let relative = Path::new(name);
+        let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+        if name.is_empty() || !relative.components().all(plain) {
+            return Err(BrokerError::Outside(name.to_owned()));
+        }
+        let failed = |source| BrokerError::File { path: name.to_owned(), source };
+        let root = directory.canonicalize().map_err(failed)?;
+        let path = root.join(relative).canonicalize().map_err(failed)?;
+        if !path.starts_with(&root) {
+            return Err(BrokerError::Outside(name.to_owned()));
+        }
+        Ok(path)
+    }
+
+    fn held(&self, place: &str, stamp: Option<(Option<SystemTime>, u64)>) -> Option<Arc<Secret>> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(place).filter(|held| held.stamp == stamp).map(|held| Arc::clone(&held.secret))
+    }
+
+    fn hold(
+        &self,
+        place: String,
+        stamp: Option<(Option<SystemTime>, u64)>,
+        secret: Secret,
+    ) -> Arc<Secret> {
+        let secret = Arc::new(secret);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(place, Held { stamp, secret: Arc::clone(&secret) });
+        secret
+    }
+}
+
+impl UpstreamCredential {
+    /// The upstream it was lent for: the only place that it is sent to.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Whether it was lent for this departure.
+    pub(crate) fn fits(&self, departure: &Departure) -> bool {
+        self.target.name() == &departure.action().upstream
+            && self.purpose == Purpose::Entry(departure.entry())
+    }
+
+    /// Whether it was lent for reading definitions.
+    pub(crate) fn reads(&self) -> bool {
+        self.purpose == Purpose::OwnReading
+    }
+
+    /// The header to send; marked sensitive, so that HTTP/2 does not index it and no `Debug`
+    /// shows it.
+    pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let secret = self.secret.as_ref()?;
+        let mut value = HeaderValue::from_str(&secret.value).ok()?;
+        value.set_sensitive(true);
+        Some((secret.header.clone(), value))
+    }
+
+    /// Whether this text holds the secret.
+    pub(crate) fn leaks_in(&self, text: &[u8]) -> bool {
+        let Some(secret) = &self.secret else { return false };
+        let sought = secret.value.strip_prefix("Bearer ").unwrap_or(&secret.value).as_bytes();
+        sought.len() >= limits::SECRET_SOUGHT_BYTES
+            && text.windows(sought.len()).any(|window| window == sought)
+    }
+
+    /// A second handle to the same loan, for the messages that one call needs.
+    pub(crate) fn again(&self) -> UpstreamCredential {
+        UpstreamCredential {
+            target: Arc::clone(&self.target),
+            purpose: self.purpose,
+            secret: self.secret.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for UpstreamCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UpstreamCredential(`{}`, …)", self.target.name())
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+fn read_secret(place: &str, text: &str) -> Result<Secret, BrokerError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(BrokerError::Empty(place.to_owned()));
+    }
+    let form = |what| BrokerError::Form { place: place.to_owned(), what };
+    let named = text.split_once(": ").and_then(|(name, value)| {
+        HeaderName::from_bytes(name.as_bytes()).ok().map(|header| (header, value.trim()))
+    });
+    let (header, value) = match named {
+        Some((header, value)) => (header, Zeroizing::new(value.to_owned())),
+        None => (http::header::AUTHORIZATION, Zeroizing::new(format!("Bearer {text}"))),
+    };
+    if value.is_empty() || HeaderValue::from_str(&value).is_err() {
+        return Err(form("has no value, or characters that a header cannot hold"));
+    }
+    if NOT_A_CREDENTIAL.contains(&header.as_str()) {
+        return Err(form("names a header that is not a credential"));
+    }
+    Ok(Secret { header, value })
+}
+
+#[cfg(unix)]
+fn warn_if_open(place: &str, facts: &std::fs::Metadata) {
+    use std::os::unix::fs::PermissionsExt;
+    if facts.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(credential = place, "others may read this secret: `chmod 600` it");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_open(_place: &str, _facts: &std::fs::Metadata) {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! For whom a session with an upstream is held.
+
+use model::{AgentName, Name};
+
+/// The agent and the human that a legacy session belongs to; never shared between two of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Caller {
+    /// An agent, for a human or for itself.
+    Acting(AgentName, Option<Name>),
+    /// Ambit, reading definitions.
+    Ambit,
+}
+
+impl Caller {
+    pub(super) fn acting(agent: &AgentName, user: Option<&Name>) -> Caller {
+        Caller::Acting(agent.clone(), user.cloned())
+    }
+}

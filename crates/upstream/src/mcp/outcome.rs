@@ -1,0 +1,211 @@
+//! The outcome of a call in one form, whatever the upstream's revision.
+
+use super::message::Reply;
+use crate::Fault;
+use canonical::{Limits, Object, Pointer, Value};
+use model::Code;
+
+/// Errors between two parties of one hop: their meaning ends at Ambit.
+const HOP_ERRORS: std::ops::RangeInclusive<i64> = -32099..=-32020;
+/// Revision 2025-11-25: the upstream wants the human at a URL of its choice.
+const URL_ELICITATION: i64 = -32042;
+
+/// What is said of an error of an action whose answers are narrowed.
+const WITHHELD_ERROR: &str =
+    "the tool reported an error; its text is withheld because this tool returns only named fields";
+
+/// A complete `result`, or an `error` that the upstream answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    value: Value,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Result,
+    Error,
+}
+
+/// A result that cannot be cut down to named fields: it is no JSON object or array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the result is not structured, so that its fields cannot be named")]
+pub struct NotProjectable;
+
+impl Outcome {
+    /// The outcome of a JSON-RPC result, in the form of 2025-11-25.
+    #[must_use]
+    pub fn of_result(result: Object) -> Outcome {
+        Outcome { value: Value::Object(result), kind: Kind::Result }
+    }
+
+    /// The outcome of a JSON-RPC error object.
+    #[must_use]
+    pub fn of_error(error: Object) -> Outcome {
+        Outcome { value: Value::Object(error), kind: Kind::Error }
+    }
+
+    /// The `result` or the `error` object.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The same, without a copy.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+
+    /// Whether it is a JSON-RPC error rather than a result.
+    #[must_use]
+    pub const fn is_protocol_error(&self) -> bool {
+        matches!(self.kind, Kind::Error)
+    }
+
+    /// Whether the upstream says that the action failed, in either way.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.is_protocol_error()
+            || self.value.get("isError").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Keeps only what the pointers name, and says how many members were left out.
+    ///
+    /// Structured content is cut down and becomes the text as well. Without it, each text must be
+    /// a JSON object or array, and becomes what is left of it. Words of an error are replaced.
+    pub fn project(self, returns: &[Pointer]) -> Result<(Outcome, u64), NotProjectable> {
+        if self.is_error() {
+            return Ok((self.silenced(), 1));
+        }
+        let (kept, dropped) = match self.value.get("structuredContent") {
+            Some(structured) => {
+                let (value, dropped) = narrowed(structured, returns)?;
+                let text = text_block(&value)?;
+                let content = Value::Array(vec![text]);
+                (vec![("content", content), ("structuredContent", value)], dropped)
+            }
+            None => {
+                let (blocks, dropped) = texts(self.value.get("content"), returns)?;
+                (vec![("content", Value::Array(blocks))], dropped)
+            }
+        };
+        let result = Object::try_from_members(kept).map_err(|_| NotProjectable)?;
+        Ok((Outcome::of_result(result), dropped))
+    }
+
+    /// An error without the upstream's words.
+    fn silenced(self) -> Outcome {
+        let text = Value::from(WITHHELD_ERROR);
+        let members = match self.kind {
+            Kind::Error => {
+                let code = self.value.get("code").cloned().unwrap_or(Value::Integer(-32603));
+                vec![("code", code), ("message", text)]
+            }
+            Kind::Result => {
+                let block = [("text", text), ("type", Value::from("text"))];
+                let block = Object::try_from_members(block).map_or(Value::Null, Value::Object);
+                vec![("content", Value::Array(vec![block])), ("isError", Value::Bool(true))]
+            }
+        };
+        let value = Object::try_from_members(members).map_or(Value::Null, Value::Object);
+        Outcome { value, kind: self.kind }
+    }
+
+    /// Reads the body of a response.
+    pub(super) fn of_answer(reply: Reply) -> Result<Outcome, Fault> {
+        match reply {
+            Ok(Value::Object(result)) => of_result(result),
+            Err(Value::Object(error)) => of_error(error),
+            Ok(_) | Err(_) => {
+                Err(Fault::unknown(Code::UpstreamInvalid, "the answer is not an object"))
+            }
+        }
+    }
+}
+
+fn of_result(mut result: Object) -> Result<Outcome, Fault> {
+    match result.remove("resultType") {
+        None => {}
+        Some(Value::String(kind)) if kind == "complete" => {}
+        Some(Value::String(kind)) if kind == "input_required" => {
+            let what = "the upstream asks for input, which is not offered";
+            return Err(Fault::upstream(Code::ResultWithheld, what));
+        }
+        Some(_) => {
+            return Err(Fault::unknown(Code::UpstreamInvalid, "the result's type is not known"));
+        }
+    }
+    if let Some(Value::Object(meta)) = result.remove("_meta") {
+        let kept = meta
+            .into_iter()
+            .filter(|(name, _)| !name.starts_with("io.modelcontextprotocol/"))
+            .collect::<Vec<_>>();
+        if !kept.is_empty() {
+            let meta = Object::try_from_members(kept).map(Value::Object);
+            let kept = meta.and_then(|meta| result.insert("_meta", meta));
+            kept.map_err(|error| Fault::unknown(Code::UpstreamInvalid, error.to_string()))?;
+        }
+    }
+    let listed = matches!(result.get("content"), Some(Value::Array(_)));
+    if !listed && !result.contains("structuredContent") {
+        return Err(Fault::unknown(Code::UpstreamInvalid, "the result has no content"));
+    }
+    Ok(Outcome::of_result(result))
+}
+
+fn of_error(error: Object) -> Result<Outcome, Fault> {
+    let code = error.get("code").and_then(Value::as_i64);
+    let worded = error.get("message").and_then(Value::as_str).is_some();
+    match code {
+        Some(URL_ELICITATION) => {
+            let what = "the upstream asks for the human, which is not offered";
+            Err(Fault::upstream(Code::ResultWithheld, what))
+        }
+        Some(code) if HOP_ERRORS.contains(&code) => Err(Fault::upstream(
+            Code::UpstreamInvalid,
+            format!("the upstream answered with error {code}"),
+        )),
+        Some(_) if worded => Ok(Outcome::of_error(error)),
+        _ => Err(Fault::unknown(Code::UpstreamInvalid, "the error has no code or no message")),
+    }
+}
+
+fn narrowed(value: &Value, returns: &[Pointer]) -> Result<(Value, u64), NotProjectable> {
+    if !matches!(value, Value::Object(_) | Value::Array(_)) {
+        return Err(NotProjectable);
+    }
+    let projection = canonical::project(value, returns);
+    Ok((projection.value, u64::try_from(projection.dropped).unwrap_or(u64::MAX)))
+}
+
+/// Each text of a result, cut down. Anything that is no text is left out.
+fn texts(
+    content: Option<&Value>,
+    returns: &[Pointer],
+) -> Result<(Vec<Value>, u64), NotProjectable> {
+    let Some(Value::Array(blocks)) = content else { return Err(NotProjectable) };
+    let (mut kept, mut dropped) = (Vec::new(), 0_u64);
+    for block in blocks {
+        if block.get("type").and_then(Value::as_str) != Some("text") {
+            dropped = dropped.saturating_add(1);
+            continue;
+        }
+        let text = block.get("text").and_then(Value::as_str).ok_or(NotProjectable)?;
+        let value =
+            canonical::parse(text.as_bytes(), &Limits::FRAME).map_err(|_| NotProjectable)?;
+        let (value, left_out) = narrowed(&value, returns)?;
+        dropped = dropped.saturating_add(left_out);
+        kept.push(text_block(&value)?);
+    }
+    if kept.is_empty() { Err(NotProjectable) } else { Ok((kept, dropped)) }
+}
+
+fn text_block(value: &Value) -> Result<Value, NotProjectable> {
+    let text = String::from_utf8(value.to_bytes()).map_err(|_| NotProjectable)?;
+    let members = [("text", Value::from(text)), ("type", Value::from("text"))];
+    Object::try_from_members(members).map(Value::Object).map_err(|_| NotProjectable)
+}
+
+#[cfg(test)]
+mod tests;
