@@ -26,20 +26,18 @@ exits! {
     Ok = 0 "done";
     /// It did not work.
     Failed = 1 "failed; the message on stderr says why";
-    /// The command line is wrong.
-    Usage = 2 "the command line is wrong";
-    /// The declared state is wrong.
-    Invalid = 3 "the declared state is not valid";
-    /// A case of `tests:` came out differently.
-    TestsFailed = 4 "a case of `tests:` came out differently";
+    /// The command line or the declared state is wrong.
+    Usage = 2 "the command line, `ambit.yaml` or a policy is wrong";
+    /// Two states differ.
+    Differs = 3 "there are differences (`diff --exit-code`)";
+    /// Nobody is signed in.
+    SignIn = 4 "sign in first";
     /// The action or the command was refused.
-    Denied = 5 "denied by policy, or the command was refused";
-    /// The gate cannot be reached, or another process holds the data directory.
-    Unreachable = 6 "the gate cannot be reached, or another process holds the data directory";
-    /// The ledger does not verify.
-    Unverified = 7 "verification failed";
-    /// A human would be asked.
-    Asked = 8 "a human is asked";
+    Denied = 5 "denied by policy";
+    /// A human is asked.
+    Asked = 6 "a human is asked, or would be";
+    /// A test or a verification failed.
+    Unproven = 7 "a case of `tests:` came out differently, or a verification failed";
 }
 
 impl Exit {

@@ -22,3 +22,11 @@ pub(crate) const CONTROL_REPLY: Duration = Duration::from_secs(60);
 pub(crate) const CONTROL_CONNECTIONS: usize = 32;
 /// Records that `trace list` and `trace show` return at most when no limit is given: a screen many times over.
 pub(crate) const RECORDS_SHOWN: u32 = 1_000;
+/// How long a token-signing key is in use before the next one replaces it.
+pub(crate) const SIGNING_KEY_TERM: model::Duration = model::Duration::seconds(24 * 3_600);
+/// How long a replaced key still verifies: longer than the longest life of a token.
+pub(crate) const SIGNING_KEY_OVERLAP: model::Duration = model::Duration::seconds(2 * 3_600);
+/// How often keys, pinned definitions and the checkpoint are looked after.
+pub(crate) const UPKEEP: Duration = Duration::from_secs(60);
+/// How long a stop waits for listeners after the last entry is closed.
+pub(crate) const STOP: Duration = Duration::from_secs(5);

@@ -13,6 +13,10 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Where operators look: health and metrics.
     pub(crate) ops_listen: SocketAddr,
+    /// The agents' listener as agents write it, without a slash at its end: `http://127.0.0.1:8400`.
+    pub(crate) base_url: String,
     /// Below which directory `credential: file:…` is read; `None`: no file is.
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// Which guards stand: all, but in the twins of tests and of the demo.
+    pub(crate) guards: gate::Guards,
 }
