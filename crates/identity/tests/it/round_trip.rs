@@ -1,9 +1,8 @@
 //! What the issuer mints, the gate takes: the way of one token from key to evidence.
-#![cfg(test)]
 
 use identity::{
-    AgentKey, AgentKeys, Algorithm, AssertionClaims, Grant, Presented, ProofClaims, Scheme,
-    SigningKey, Validity, VerificationKeys, Verified, verify_client_assertion,
+    AgentKey, AgentKeys, Algorithm, AssertionClaims, Grant, MintError, Presented, ProofClaims,
+    Scheme, SigningKey, Validity, VerificationKeys, Verified, verify_client_assertion,
 };
 use model::{Digest, Duration, Name, TaskId, Timestamp, TokenId};
 use std::sync::Arc;
@@ -102,4 +101,58 @@ fn an_exported_private_key_has_the_public_members_of_its_key() {
         assert!(AgentKeys::parse(key.private_jwk().as_bytes()).is_err());
         assert!(AgentKeys::parse(&key.public().jwk()).unwrap().contains(key.public().thumbprint()));
     }
+}
+
+/// The bytes of a token are read by others: they change only on purpose. EdDSA is deterministic.
+#[test]
+fn a_minted_token_has_its_golden_bytes() {
+    let signing = SigningKey::from_random(Algorithm::EdDsa, &[21; 32]).unwrap();
+    let (agent, user) = (Name::new("helpdesk").unwrap(), Name::new("ana").unwrap());
+    let token = signing
+        .mint(&Grant {
+            issuer: ISSUER,
+            audience: DOOR,
+            agent: &agent,
+            version: Digest([0x3f; 32]),
+            instance: Some(signing.kid()),
+            user: Some(&user),
+            task: Some(TaskId(2)),
+            scope: Some("tickets"),
+            token: TokenId(1),
+            issued: NOW,
+            expires: later(300),
+            bound: true,
+        })
+        .unwrap();
+    let golden = include_str!("../fixtures/minted.jwt");
+    assert_eq!(token, golden.trim_end());
+}
+
+#[test]
+fn what_must_not_be_minted_is_refused() {
+    let signing = SigningKey::from_random(Algorithm::EdDsa, &[21; 32]).unwrap();
+    let agent = Name::new("helpdesk").unwrap();
+    let good = Grant {
+        issuer: ISSUER,
+        audience: DOOR,
+        agent: &agent,
+        version: Digest([3; 32]),
+        instance: None,
+        user: None,
+        task: None,
+        scope: None,
+        token: TokenId(1),
+        issued: NOW,
+        expires: later(3600),
+        bound: false,
+    };
+    assert!(signing.mint(&good).is_ok());
+    let refused = |grant: Grant<'_>| signing.mint(&grant).unwrap_err();
+    let life = |seconds| MintError::Life { seconds, limit: 3600 };
+    assert_eq!(refused(Grant { expires: later(3601), ..good }), life(3601));
+    assert_eq!(refused(Grant { expires: NOW, ..good }), life(0));
+    assert_eq!(refused(Grant { expires: later(-1), ..good }), life(-1));
+    assert_eq!(refused(Grant { bound: true, ..good }), MintError::NoInstance);
+    let long = format!("{DOOR}/{}", "a".repeat(4096));
+    assert!(matches!(refused(Grant { audience: &long, ..good }), MintError::TooLarge { .. }));
 }

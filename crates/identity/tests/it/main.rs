@@ -1,0 +1,10 @@
+//! Credentials as strangers send them: forged ones beside valid twins, and those of other authors.
+#![cfg(test)]
+
+mod assertions;
+mod forge;
+mod keys;
+mod proofs;
+mod round_trip;
+mod strangers;
+mod tokens;
