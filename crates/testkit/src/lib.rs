@@ -1,1 +1,15 @@
-//! .
+//! The world around Ambit, for tests: upstreams whose own log is the oracle, agents' clients, time and chance.
+//!
+//! What plays a stranger here (upstreams, clients, proxy, load) shares no code with the gate's wire modules. Nothing
+//! in this crate is part of the product.
+
+pub mod chance;
+pub mod load;
+pub mod oracle;
+pub mod peer;
+pub mod process;
+pub mod proof;
+pub mod proxy;
+pub mod serve;
+pub mod terminal;
+pub mod upstream;
