@@ -10,6 +10,7 @@ pub mod peer;
 pub mod process;
 pub mod proof;
 pub mod proxy;
+pub mod script;
 pub mod serve;
 pub mod terminal;
 pub mod upstream;
