@@ -298,6 +298,8 @@ fn scheme_and_binding_must_fit() {
     assert_eq!(refused(Scheme::Dpop, None), "proof_missing");
     assert_eq!(refused(Scheme::Dpop, Some(&stranger)), "other_key");
     assert_eq!(refused(Scheme::Dpop, Some("x.y.z")), "form");
+    assert_eq!(refused(Scheme::Dpop, Some(&draft(EDDSA).with(&[]))), "ath");
+    assert_eq!(refused(Scheme::Dpop, Some(&draft(EDDSA).with(&[Edit::NoClaim("ath")]))), "missing");
 
     let bearer = shown(false, DOOR);
     let actor = bearer.present(Scheme::Bearer, None, 0).unwrap();
