@@ -6,7 +6,7 @@ pub struct Limits {
     /// Length of the input in bytes.
     pub bytes: usize,
     /// Containers that may be open at once; a scalar document has depth 0.
-    /// Never more than 512, whatever is asked for.
+    /// Never more than 256, whatever is asked for.
     pub depth: usize,
     /// Values in the whole document: scalars, arrays and objects, each counted once.
     pub members: usize,
@@ -27,9 +27,9 @@ impl Limits {
     pub const FRAME: Self = Self { bytes: 4 << 20, depth: 128, members: 400_000 };
 }
 
-/// LIMIT: values are written, projected and dropped by recursion; 512 levels need less than
-/// 256 KiB of stack in a debug build, an eighth of a thread's.
-pub(crate) const DEPTH_CEILING: usize = 512;
+/// LIMIT: values are cloned, written, projected and dropped by recursion; 256 levels, twice what any
+/// caller asks for, need less than a quarter of a thread's 2 MiB of stack in a debug build.
+pub(crate) const DEPTH_CEILING: usize = 256;
 
 /// LIMIT: the largest integer every double-based reader keeps apart from its neighbours, 2^53 - 1
 /// (RFC 7493 section 2.2).

@@ -4,9 +4,6 @@ mod fault;
 mod number;
 mod string;
 
-#[cfg(test)]
-mod tests;
-
 pub use fault::{ParseError, Reason};
 pub(crate) use number::classify;
 
