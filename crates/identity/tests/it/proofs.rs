@@ -290,6 +290,8 @@ impl Shown {
 fn scheme_and_binding_must_fit() {
     let bound = shown(true, DOOR);
     let (own, stranger) = (bound.proof(EDDSA), bound.proof(OTHER));
+    let for_another = draft(EDDSA).with(&[]);
+    let for_none = draft(EDDSA).with(&[Edit::NoClaim("ath")]);
     let actor = bound.present(Scheme::Dpop, Some(&own), 0).unwrap();
     assert!(actor.bound() && actor.proof_use().is_some());
     let refused = |scheme, proof| bound.present(scheme, proof, 0).unwrap_err();
@@ -298,8 +300,8 @@ fn scheme_and_binding_must_fit() {
     assert_eq!(refused(Scheme::Dpop, None), "proof_missing");
     assert_eq!(refused(Scheme::Dpop, Some(&stranger)), "other_key");
     assert_eq!(refused(Scheme::Dpop, Some("x.y.z")), "form");
-    assert_eq!(refused(Scheme::Dpop, Some(&draft(EDDSA).with(&[]))), "ath");
-    assert_eq!(refused(Scheme::Dpop, Some(&draft(EDDSA).with(&[Edit::NoClaim("ath")]))), "missing");
+    assert_eq!(refused(Scheme::Dpop, Some(&for_another)), "ath");
+    assert_eq!(refused(Scheme::Dpop, Some(&for_none)), "missing");
 
     let bearer = shown(false, DOOR);
     let actor = bearer.present(Scheme::Bearer, None, 0).unwrap();
