@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask test`, `tidy` and `bench`.
 
+mod bench;
 mod command;
 mod stage;
 mod tidy;
@@ -33,6 +34,14 @@ enum Task {
     },
     /// The structural rules alone.
     Tidy,
+    /// Measures; without a part, all of them, and rewrites docs/bench.md.
+    Bench {
+        /// decide, commit, calls or memory.
+        part: Option<String>,
+        /// Where the figures go, as JSON under stable names.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
 }
 
 /// The workspace's root and target directory.
@@ -61,6 +70,7 @@ fn run(arguments: Arguments) -> Result<bool> {
     let workspace = Workspace::find();
     match arguments.task {
         Task::Test { quick, only } => stage::run_all(&workspace, quick, &only),
+        Task::Bench { part, json } => bench::run(&workspace, part.as_deref(), json.as_deref()),
         Task::Tidy => {
             let counts = tidy::check(&workspace)?;
             say(&counts.to_string());

@@ -1,0 +1,91 @@
+//! Figures under stable names, the ratios derived from them, and their three forms.
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+use std::{collections::BTreeMap, fmt::Write as _};
+
+/// All figures of a run. Names end in their unit: `_us`, `_ms`, `_per_s`, `_mib`, `_ratio`.
+#[derive(Default)]
+pub(super) struct Figures(BTreeMap<String, f64>);
+
+/// Ratios: name, numerator, denominator.
+const RATIOS: &[(&str, &str, &str)] = &[
+    ("decision_scale_ratio", "decision_us_10000", "decision_us_10"),
+    ("naive_scale_ratio", "naive_us_10000", "naive_us_10"),
+    ("http_call_ratio", "http_call_cpu_us", "proxy_cpu_us"),
+    ("http_write_ratio", "http_write_cpu_us", "proxy_cpu_us"),
+    ("mcp_call_ratio", "mcp_call_cpu_us", "mcp_proxy_cpu_us"),
+];
+
+impl Figures {
+    /// Sets a figure.
+    pub(super) fn set(&mut self, name: impl Into<String>, value: f64) {
+        self.0.insert(name.into(), value);
+    }
+
+    /// Takes all numbers of a flat object.
+    pub(super) fn take(&mut self, object: &Map<String, Value>) {
+        for (name, value) in object {
+            if let Some(value) = value.as_f64() {
+                self.set(name, value);
+            }
+        }
+    }
+
+    /// Adds the ratios whose two figures are there.
+    pub(super) fn derive(&mut self) {
+        for (name, above, below) in RATIOS {
+            if let (Some(above), Some(below)) = (self.0.get(*above), self.0.get(*below)) {
+                let ratio = above / below;
+                self.set(*name, ratio);
+            }
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|(name, value)| {
+            let digits = if *value >= 1_000.0 {
+                0
+            } else if *value >= 10.0 {
+                1
+            } else {
+                2
+            };
+            (name.as_str(), format!("{value:.digits$}"))
+        })
+    }
+
+    /// For the terminal.
+    pub(super) fn table(&self) -> String {
+        let mut out = String::new();
+        for (name, value) in self.rows() {
+            writeln!(out, "{name:<32} {value:>12}").unwrap_or_default();
+        }
+        out
+    }
+
+    /// For scripts.
+    pub(super) fn to_json(&self, machine: &[(String, String)]) -> Result<String> {
+        let machine: Map<String, Value> =
+            machine.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let whole = json!({ "machine": machine, "figures": self.0 });
+        Ok(format!("{}\n", serde_json::to_string_pretty(&whole)?))
+    }
+
+    /// For `docs/bench.md`.
+    pub(super) fn to_markdown(&self, machine: &[(String, String)]) -> String {
+        let mut out = String::from(
+            "# Measured\n\nWritten by `cargo xtask bench`. Ratios of one run hold; absolute figures are of this shared \
+             machine. CPU is user and system time of the process under test divided by calls, median of three \
+             interleaved rounds.\n\n| on | |\n|---|---|\n",
+        );
+        for (name, value) in machine {
+            writeln!(out, "| {name} | {value} |").unwrap_or_default();
+        }
+        out.push_str("\n| figure | value |\n|---|---:|\n");
+        for (name, value) in self.rows() {
+            writeln!(out, "| `{name}` | {value} |").unwrap_or_default();
+        }
+        out
+    }
+}
