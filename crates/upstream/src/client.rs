@@ -10,7 +10,7 @@ pub use body::Body;
 use crate::{Departure, Fault, UpstreamCredential, limits};
 use bytes::Bytes;
 use connect::{Connector, Timed};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::{client::legacy, rt::TokioExecutor, rt::TokioTimer};
 use model::Code;
@@ -57,8 +57,8 @@ pub struct HttpRequest {
     pub query: Vec<(String, String)>,
     /// Headers to hand on; credentials, hop-by-hop headers and Ambit's own are taken out.
     pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
+    /// The body, as canonical JSON; sent as `application/json`.
+    pub json: Option<Vec<u8>>,
 }
 
 /// Sends requests to upstreams over kept connections.
@@ -98,7 +98,11 @@ impl Client {
         let url = address(credential.target().url(), &request)?;
         let mut headers = headers::outgoing(request.headers);
         headers.extend(trace_headers(departure, traceparent.as_deref())?);
-        self.exchange(&credential, request.method, &url, headers, request.body).await
+        if request.json.is_some() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let body = request.json.unwrap_or_default().into();
+        self.exchange(&credential, request.method, &url, headers, body).await
     }
 
     /// Sends to an address that was built from the credential's own target.

@@ -25,9 +25,12 @@ use caller::Caller;
 use cancel::Cancellation;
 use canonical::Value;
 use message::Request;
-use model::Code;
+use model::{ActionId, Code};
 use session::Sessions;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicI64, Ordering},
+};
 use transport::{Dialect, Line, Opened};
 
 /// The revision without sessions.
@@ -58,6 +61,7 @@ pub enum Answer {
 pub struct Mcp {
     eras: era::Eras,
     sessions: Sessions,
+    mirrors: mirror::Mirrors,
     last_id: AtomicI64,
 }
 
@@ -66,6 +70,11 @@ impl Mcp {
     #[must_use]
     pub fn new() -> Mcp {
         Mcp::default()
+    }
+
+    /// Takes over the pinned definitions, for the parameters that upstreams want in headers.
+    pub fn publish(&self, definitions: &BTreeMap<ActionId, Value>) {
+        self.mirrors.publish(definitions);
     }
 
     /// Calls the tool of a departed action with the argument bytes that were decided on.
@@ -93,7 +102,7 @@ impl Mcp {
         let tool = Tool {
             name: &departure.action().operation,
             arguments: departure.call().bytes(),
-            headers: mirror::headers(entry.input_schema.as_ref(), departure.call().arguments())?,
+            headers: self.mirrors.headers(departure.action(), departure.call().arguments())?,
             progress: call.progress,
             talks: entry.returns.is_empty(),
             traceparent: Some(&traceparent),

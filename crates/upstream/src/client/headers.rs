@@ -23,11 +23,13 @@ static HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// What the agent sent for Ambit, or what Ambit states itself.
-static NOT_THE_AGENTS: [HeaderName; 11] = [
+static NOT_THE_AGENTS: [HeaderName; 13] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::HOST,
+    header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
     header::EXPECT,
     header::FORWARDED,
     header::ORIGIN,

@@ -4,7 +4,11 @@ use crate::{Fault, client, limits};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use canonical::Value;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use model::Code;
+use model::{ActionId, Code};
+use std::{
+    collections::BTreeMap,
+    sync::{PoisonError, RwLock},
+};
 
 const ANNOTATION: &str = "x-mcp-header";
 const OPENING: &str = "=?base64?";
@@ -18,10 +22,30 @@ struct Mirrored {
     path: Vec<String>,
 }
 
-/// The headers that these arguments need under this input schema.
-pub(super) fn headers(schema: Option<&Value>, arguments: &Value) -> Result<HeaderMap, Fault> {
+/// The mirrored parameters of the actions that have any.
+#[derive(Debug, Default)]
+pub(super) struct Mirrors(RwLock<BTreeMap<ActionId, Vec<Mirrored>>>);
+
+impl Mirrors {
+    pub(super) fn publish(&self, definitions: &BTreeMap<ActionId, Value>) {
+        let mirrored = definitions.iter().filter_map(|(action, definition)| {
+            let found = annotations(definition.get("inputSchema")?).ok()?;
+            (!found.is_empty()).then(|| (action.clone(), found))
+        });
+        let mirrored = mirrored.collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = mirrored;
+    }
+
+    /// The headers that these arguments of an action need.
+    pub(super) fn headers(&self, action: &ActionId, arguments: &Value) -> Result<HeaderMap, Fault> {
+        let mirrors = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        mirrors.get(action).map_or(Ok(HeaderMap::new()), |mirrored| headers(mirrored, arguments))
+    }
+}
+
+fn headers(mirrored: &[Mirrored], arguments: &Value) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
-    for Mirrored { header, path } in schema.map_or(Ok(Vec::new()), annotations)? {
+    for Mirrored { header, path } in mirrored {
         let value = path.iter().try_fold(arguments, |value, name| value.get(name));
         let text = match value {
             Some(Value::String(text)) => text.clone(),
@@ -29,7 +53,7 @@ pub(super) fn headers(schema: Option<&Value>, arguments: &Value) -> Result<Heade
             Some(Value::Bool(truth)) => truth.to_string(),
             _ => continue,
         };
-        headers.insert(header, encode(&text)?);
+        headers.insert(header.clone(), encode(&text)?);
     }
     Ok(headers)
 }

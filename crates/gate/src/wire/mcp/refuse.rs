@@ -1,0 +1,212 @@
+//! The one place where a refusal becomes an MCP answer. Refusals of a tool call are tool results, because protocol
+//! errors and HTTP statuses end the runs of agents (F3).
+
+use super::{
+    Visit,
+    rpc::{Wrong, answer, error_message},
+};
+use crate::{Gate, Refusal, json::object, limits, wire::Body};
+use ::http::{HeaderValue, Response, StatusCode, header};
+use canonical::Value;
+use model::Code;
+
+/// How a refusal is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// HTTP 401: no valid credential came.
+    Unauthorized,
+    /// HTTP 429: too many came without one.
+    TooMany,
+    /// `Unknown tool: X`, for what is hidden and what is not there.
+    Unknown,
+    /// A tool result: decided against.
+    Denied,
+    /// A tool result that is no error: a human is asked.
+    Pending,
+    /// A tool result: not decided or not recorded, so not done.
+    NotExecuted,
+    /// A tool result: allowed, and failed or withheld on the way.
+    Failed,
+}
+
+/// INVARIANT: no wildcard; a new code says here how agents are told.
+const fn telling(code: Code) -> Telling {
+    match code {
+        Code::CredentialMissing
+        | Code::CredentialInvalid
+        | Code::CredentialExpired
+        | Code::ProofInvalid
+        | Code::ProofReplayed => Telling::Unauthorized,
+        Code::TooManyFailures => Telling::TooMany,
+        Code::NotInCatalog => Telling::Unknown,
+        Code::Asked => Telling::Pending,
+        Code::Revoked
+        | Code::ArgumentsInvalid
+        | Code::BodyInvalid
+        | Code::BodyTooLarge
+        | Code::DefinitionChanged
+        | Code::ProtocolInvalid
+        | Code::NotGranted
+        | Code::Forbidden
+        | Code::OutsideIntent
+        | Code::UserNotServed
+        | Code::LimitReached
+        | Code::AnsweredNo
+        | Code::TooManyAsks => Telling::Denied,
+        Code::Undecidable | Code::Unrecorded | Code::Saturated | Code::Stopping => {
+            Telling::NotExecuted
+        }
+        Code::UpstreamUnreachable
+        | Code::UpstreamInvalid
+        | Code::UpstreamTimeout
+        | Code::ResultWithheld
+        | Code::UpstreamCredential
+        | Code::ResultTooLarge => Telling::Failed,
+    }
+}
+
+/// The answer to a refused `tools/call`: a status where nobody valid asked, else the result to be put into a response.
+pub(super) fn call(
+    gate: &Gate,
+    visit: &Visit,
+    id: &Value,
+    tool: &str,
+    refusal: &Refusal,
+) -> Result<Value, Box<Response<Body>>> {
+    match telling(refusal.code) {
+        Telling::Unauthorized | Telling::TooMany => {
+            Err(Box::new(self::visit(gate, visit, Some(id), refusal)))
+        }
+        Telling::Unknown
+        | Telling::Denied
+        | Telling::Pending
+        | Telling::NotExecuted
+        | Telling::Failed => Ok(result(tool, refusal)),
+    }
+}
+
+/// The answer to a refused request that is no tool call.
+pub(super) fn visit(
+    gate: &Gate,
+    visit: &Visit,
+    id: Option<&Value>,
+    refusal: &Refusal,
+) -> Response<Body> {
+    let status = match telling(refusal.code) {
+        Telling::Unauthorized => StatusCode::UNAUTHORIZED,
+        Telling::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Telling::Unknown
+        | Telling::Denied
+        | Telling::Pending
+        | Telling::NotExecuted
+        | Telling::Failed => StatusCode::OK,
+    };
+    let mut message =
+        format!("{} ({}); {}", refusal.code.sentence(), refusal.code.slug(), refusal.code.fix());
+    if let Some(detail) = &refusal.detail {
+        message = format!("{message}: {detail}");
+    }
+    let error = object([
+        ("code", Value::Integer(number(refusal.code))),
+        (
+            "data",
+            object([
+                ("code", refusal.code.slug().into()),
+                ("trace", refusal.trace.to_string().into()),
+            ]),
+        ),
+        ("message", message.into()),
+    ]);
+    let mut response = answer(status, &error_message(id, error));
+    if status == StatusCode::UNAUTHORIZED {
+        challenge(gate, visit, refusal.code, &mut response);
+    }
+    response
+}
+
+/// The result of a refused `tools/call`. Its text alone says everything; the structure repeats it.
+pub(super) fn result(tool: &str, refusal: &Refusal) -> Value {
+    let telling = telling(refusal.code);
+    if telling == Telling::Unknown {
+        let tool: String = tool.chars().take(limits::UNKNOWN_NAME).collect();
+        return tool_result(&format!("Unknown tool: {tool}"), true, None);
+    }
+    let (word, decision) = match telling {
+        Telling::Pending => ("Waiting for approval", "ask"),
+        Telling::NotExecuted => ("Not executed", "deny"),
+        Telling::Failed => ("Failed", "allow"),
+        Telling::Unauthorized | Telling::TooMany | Telling::Unknown | Telling::Denied => {
+            ("Denied", "deny")
+        }
+    };
+    let code = refusal.code;
+    let mut text = format!("{word} ({}, {}): {}.", code.slug(), code.number(), code.sentence());
+    let mut members = vec![
+        ("code", code.slug().into()),
+        ("decision", decision.into()),
+        ("fix", code.fix().into()),
+        ("message", code.sentence().into()),
+        ("retry", Value::Bool(false)),
+        ("trace", refusal.trace.to_string().into()),
+    ];
+    if let Some(detail) = &refusal.detail {
+        text = format!("{text} {}.", detail.trim_end_matches('.'));
+        members.push(("detail", detail.as_str().into()));
+    }
+    if let Some(asked) = &refusal.asked {
+        let (handle, until) = (asked.handle.to_string(), asked.until.to_string());
+        text = format!(
+            "{text} Asked: {}. Handle: {handle}. An answer counts until {until}.",
+            asked.approvers
+        );
+        members.push(("approvers", asked.approvers.as_str().into()));
+        members.push(("handle", handle.into()));
+        members.push(("until", until.into()));
+    }
+    text = format!("{text} What to do: {}. Trace: {}", code.fix(), refusal.trace);
+    tool_result(&text, telling != Telling::Pending, Some(object(members)))
+}
+
+fn tool_result(text: &str, is_error: bool, structured: Option<Value>) -> Value {
+    let block = object([("text", text.into()), ("type", "text".into())]);
+    let mut members =
+        vec![("content", Value::Array(vec![block])), ("isError", Value::Bool(is_error))];
+    members.extend(structured.map(|structured| ("structuredContent", structured)));
+    object(members)
+}
+
+/// Where a client learns how to get a token (RFC 9728), for either kind.
+fn challenge(gate: &Gate, visit: &Visit, code: Code, response: &mut Response<Body>) {
+    let base = &gate.settings().base_url;
+    let metadata = format!(
+        "resource_metadata=\"{base}/.well-known/oauth-protected-resource/mcp/{}\"",
+        visit.upstream
+    );
+    let error = match code {
+        Code::CredentialMissing => "",
+        Code::ProofInvalid | Code::ProofReplayed => ", error=\"invalid_dpop_proof\"",
+        _ => ", error=\"invalid_token\"",
+    };
+    for value in [
+        format!("Bearer {metadata}{}", error.replace("invalid_dpop_proof", "invalid_token")),
+        format!("DPoP {metadata}, algs=\"EdDSA ES256\"{error}"),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().append(header::WWW_AUTHENTICATE, value);
+        }
+    }
+}
+
+/// The code's number as a JSON-RPC error code, outside the ranges that JSON-RPC and MCP keep for themselves.
+fn number(code: Code) -> i64 {
+    code.number().trim_start_matches("AMB").parse().unwrap_or(1)
+}
+
+/// A tool call whose parameters name no tool.
+pub(super) fn nameless(id: Value) -> Wrong {
+    Wrong::new(StatusCode::BAD_REQUEST, super::rpc::INVALID_PARAMS, "`params.name` must be text")
+        .to(id)
+}
+
+#[cfg(test)]
+mod tests;
