@@ -103,7 +103,7 @@ fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
         None => None,
         Some(entry) => {
             let path = text(&entry.value, "`keys`", problems)?;
-            refused_path(entry.value.span, path, "the key file", problems)?;
+            refused_path(entry.value.span, path, ("the key file", "keys/helpdesk.jwks"), problems)?;
             Some(path.to_owned())
         }
     };

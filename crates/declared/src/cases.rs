@@ -112,13 +112,10 @@ fn object(entry: &Entry, problems: &mut Problems) -> Option<Object> {
 }
 
 fn json(node: &Node, problems: &mut Problems) -> Option<canonical::Value> {
-    let number = |result: Result<_, canonical::NumberError>,
-                  span: Span,
-                  problems: &mut Problems| {
-        result
-            .map_err(|error| problems.add(span, error.to_string(), "write it in quotation marks"))
-            .ok()
-    };
+    let number =
+        |result: Result<_, canonical::NumberError>, span: Span, problems: &mut Problems| {
+            result.map_err(|error| problems.add(span, error.to_string(), "write it as text")).ok()
+        };
     Some(match &node.value {
         Value::Null => canonical::Value::Null,
         Value::Boolean(value) => canonical::Value::Bool(*value),

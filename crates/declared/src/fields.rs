@@ -3,7 +3,7 @@
 use crate::{
     limits,
     node::{Entry, Node, Span, Value},
-    problems::{Problems, did_you_mean, is_invisible, shown},
+    problems::{Problems, is_invisible, nearest, shown},
     schema::{Shape, Status},
 };
 use model::{Duration, Name, NameError, PartyName};
@@ -48,7 +48,7 @@ impl<'a> Fields<'a> {
     fn take(&mut self, entry: &'a Entry, name: &'a str, shape: &Shape, problems: &mut Problems) {
         let span = entry.key.span;
         if let Some(key) = shape.keys.iter().find(|key| key.name == name) {
-            if key.status == Status::Later {
+            if !key.status.is_enforced() {
                 not_enforced(span, name, problems);
             } else {
                 self.known.insert(key.name, entry);
@@ -57,8 +57,10 @@ impl<'a> Fields<'a> {
         }
         if let Some((_, new)) = shape.renamed.iter().find(|(old, _)| *old == name) {
             let message = format!("`{name}` is called `{new}` here");
-            problems.add(span, message, format!("write `{new}`"));
-            if let Some(key) = shape.keys.iter().find(|key| key.name == *new) {
+            let key = shape.keys.iter().find(|key| key.name == *new);
+            let help = key.map(|key| lower(key.help)).unwrap_or_default();
+            problems.add(span, message, format!("write `{new}`: {help}"));
+            if let Some(key) = key {
                 self.known.entry(key.name).or_insert(entry);
             }
             return;
@@ -67,14 +69,19 @@ impl<'a> Fields<'a> {
             not_enforced(span, name, problems);
             return;
         }
-        let known = shape.keys.iter().filter(|key| key.status != Status::Later).map(|key| key.name);
-        let list = known.clone().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
-        let fix = did_you_mean(
-            name,
-            shape.keys.iter().map(|key| key.name),
-            format!("remove it; {} has {list}", shape.title),
-        );
-        problems.add(span, format!("`{}` is not a key of {}", shown(name), shape.title), fix);
+        let message = format!("`{}` is not a key of {}", shown(name), shape.title);
+        let meant = nearest(name, shape.keys.iter().map(|key| key.name));
+        if let Some(meant) = meant.and_then(|meant| shape.keys.iter().find(|k| k.name == meant)) {
+            problems.add(span, message, format!("did you mean `{}`?", meant.name));
+            // Read as what was meant, so that one slip is one problem.
+            if meant.status.is_enforced() {
+                self.known.entry(meant.name).or_insert(entry);
+            }
+            return;
+        }
+        let known = shape.keys.iter().filter(|key| key.status.is_enforced());
+        let list = known.map(|key| format!("`{}`", key.name)).collect::<Vec<_>>().join(", ");
+        problems.add(span, message, format!("remove it; {} has {list}", shape.title));
     }
 
     /// The entry of a key; a key without a value counts as absent and is a problem.
@@ -256,9 +263,11 @@ where
         return known.iter().find(|(word, _)| word == new).map(|(_, value)| *value);
     }
     let list = known.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-    let words = known.iter().map(|(word, _)| *word);
-    let fix = did_you_mean(text, words, format!("use one of {list}"));
-    problems.add(node.span, format!("`{}` is not {what}: {list}", shown(text)), fix);
+    let fix = match nearest(text, known.iter().map(|(word, _)| *word)) {
+        Some(word) => format!("did you mean `{word}`? there are {list}"),
+        None => format!("use one of {list}"),
+    };
+    problems.add(node.span, format!("`{}` is not {what}", shown(text)), fix);
     None
 }
 
@@ -274,7 +283,7 @@ pub(crate) fn is_word(text: &str) -> bool {
 pub(crate) fn refused_path(
     span: Span,
     path: &str,
-    what: &str,
+    (what, example): (&str, &str),
     problems: &mut Problems,
 ) -> Option<()> {
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
@@ -283,14 +292,14 @@ pub(crate) fn refused_path(
         return Some(());
     }
     let message = format!("{what} is named by a relative path without `..`");
-    problems.add(span, message, "write a path below the directory, such as `keys/helpdesk.jwks`");
+    problems.add(span, message, format!("write a path such as `{example}`"));
     None
 }
 
 /// Says that a key or value of the schema has no effect yet.
 pub(crate) fn not_enforced(span: Span, what: &str, problems: &mut Problems) {
     let message = format!("`{}` is not enforced yet: remove it", shown(what));
-    problems.add(span, message, "remove it; nothing would act on it");
+    problems.add(span, message, "nothing acts on it, so it would promise what is not kept");
 }
 
 fn lower(sentence: &str) -> String {

@@ -109,19 +109,37 @@ fn span(location: Location) -> Span {
 
 fn problem(error: &Error, text: &str) -> Problem {
     let error = error.without_snippet();
-    let mut at = error.location().map(span).unwrap_or_default();
-    at.start = at.start.min(text.len());
-    if let Error::Budget { breach, .. } = error {
-        return budget(at, breach);
-    }
+    let at = error.location().map(|location| found(location, text)).unwrap_or_default();
     let first = error.to_string();
-    let message = first.lines().next().unwrap_or_default();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    Problem::new(
-        at,
-        format!("this is not YAML that can be read: {message}"),
-        "correct the syntax; quote text that contains `: `, ` #` or begins with a special character",
-    )
+    let first = first.lines().next().unwrap_or_default();
+    let said = first.split(" at line ").next().unwrap_or_default();
+    let (message, fix) = match error {
+        Error::Budget { breach, .. } => return budget(at, breach),
+        Error::UnknownAnchor { .. } => {
+            ("anchors and aliases are not read here".into(), "write the value out")
+        }
+        Error::UnsupportedTag { .. } => (said.to_owned(), "remove the tag; quote what is text"),
+        _ => (
+            format!("this is not YAML that can be read: {said}"),
+            "correct the syntax here or just before; quote text that holds `: `, ` #`, `{` or `[`",
+        ),
+    };
+    Problem::new(at, message, fix)
+}
+
+/// The scanner knows lines and columns, and not always bytes.
+fn found(location: Location, text: &str) -> Span {
+    if location.span().byte_offset().is_some() {
+        let mut at = span(location);
+        at.start = at.start.min(text.len());
+        return at;
+    }
+    let line = usize::try_from(location.line()).unwrap_or(1).saturating_sub(1);
+    let column = usize::try_from(location.column()).unwrap_or(1).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let before: usize = rest.chars().take(column).map(char::len_utf8).sum();
+    Span { start: start + before, length: 1 }
 }
 
 fn budget(at: Span, breach: &BudgetBreach) -> Problem {

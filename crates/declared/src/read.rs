@@ -152,7 +152,13 @@ fn section<T>(
     let Some(entry) = fields.any(key) else { return BTreeMap::new() };
     let mut out = BTreeMap::new();
     for (block, name) in members(entry, &format!("`{key}`"), &mut reading.problems) {
-        let Some(name) = key_name(block, name, &mut reading.problems) else { continue };
+        let Some(name) = key_name(block, name, &mut reading.problems) else {
+            // What refers to it in the proper spelling is not a second problem.
+            if let Ok(proper) = Name::new(&name.to_lowercase()) {
+                reading.references.declare(key, &proper);
+            }
+            continue;
+        };
         reading.references.declare(key, &name);
         if let Some(value) = read(&name, block, reading) {
             out.insert(name, value);

@@ -162,6 +162,11 @@ impl References {
 type Catalog = BTreeMap<String, Option<RiskTier>>;
 
 fn exact(namer: &Namer, action: &ActionId, catalog: &Catalog, span: Span, problems: &mut Problems) {
+    let whole = action.operation.split_once('.').and_then(|(whole, _)| catalog.get(whole));
+    if !catalog.contains_key(&*action.operation) && whole == Some(&None) {
+        // The whole action has problems of its own; its parts are not known.
+        return;
+    }
     let Some(risk) = catalog.get(&*action.operation).or_else(|| catalog.get("*")) else {
         let message = format!("`{}` is not in the catalog", shown(&action.to_string()));
         let otherwise = format!("declare it under `upstreams.{}.actions`", action.upstream);

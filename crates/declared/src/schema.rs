@@ -36,6 +36,15 @@ pub(crate) enum Status {
     Optional,
     /// Part of the schema; nothing enforces it, so stating it is an error.
     Later,
+    /// The same, and its map means nothing without it.
+    LaterRequired,
+}
+
+impl Status {
+    /// Whether anything enforces the key.
+    pub(crate) const fn is_enforced(self) -> bool {
+        matches!(self, Status::Required | Status::Optional)
+    }
 }
 
 /// What a value looks like.

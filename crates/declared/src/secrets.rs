@@ -105,7 +105,7 @@ fn reference(node: &Node, problems: &mut Problems) -> Option<(CredentialSource, 
     match text.split_once(':') {
         Some(("env", name)) => variable(node, name, problems),
         Some(("file", path)) => {
-            refused_path(node.span, path, "a secret's file", problems)?;
+            refused_path(node.span, path, ("a secret's file", "file:tickets.token"), problems)?;
             Some((CredentialSource::File(path.into()), node.span))
         }
         Some((scheme @ ("vault" | "k8s" | "oauth"), _)) => {

@@ -56,6 +56,7 @@ fn address(
             problems.add(http.key.span, message, "keep one, or declare two upstreams");
             return None;
         }
+        (None, None) if has_later_kind(entry) => return None,
         (None, None) => {
             let message = "an upstream needs `mcp` or `http`";
             problems.add(entry.key.span, message, "add `mcp: URL` or `http: URL`");
@@ -68,6 +69,12 @@ fn address(
         return None;
     }
     Some((kind, text.to_owned()))
+}
+
+/// A kind that is refused already needs no second message.
+fn has_later_kind(entry: &Entry) -> bool {
+    let Value::Map(members) = &entry.value.value else { return false };
+    members.iter().any(|member| ["llm", "a2a", "stdio"].iter().any(|kind| member.key_is(kind)))
 }
 
 fn url(text: &str) -> Result<(), String> {
@@ -184,8 +191,7 @@ fn action(
 
 fn split(node: &Node) -> Option<Span> {
     let Value::Map(entries) = &node.value else { return None };
-    let is_split = |entry: &&Entry| matches!(&entry.key.value, Value::Text(key) if key == "split");
-    entries.iter().find(is_split).map(|entry| entry.key.span)
+    entries.iter().find(|entry| entry.key_is("split")).map(|entry| entry.key.span)
 }
 
 /// Routes belong to HTTP upstreams, and there each named action needs one. `route` is `Some(None)`

@@ -30,7 +30,7 @@ fn shape(shape: &Shape, definitions: &mut Definitions) -> Value {
     let required: Vec<&str> = shape
         .keys
         .iter()
-        .filter(|key| key.status == Status::Required)
+        .filter(|key| matches!(key.status, Status::Required | Status::LaterRequired))
         .map(|key| key.name)
         .collect();
     let mut out = json!({ "type": "object", "properties": properties });
@@ -49,7 +49,7 @@ fn property(key: &Key, definitions: &mut Definitions) -> Value {
     let mut out = form(&key.form, definitions);
     if let Some(object) = out.as_object_mut() {
         object.insert("description".into(), json!(key.help));
-        if key.status == Status::Later {
+        if !key.status.is_enforced() {
             object.insert("x-ambit-status".into(), json!(LATER));
         }
     }

@@ -8,7 +8,7 @@ use super::{
 use crate::limits::REQUIRED_MAX;
 
 const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
-const OPERATION: &str = "^[A-Za-z0-9_./-]{1,128}$";
+const SUB_ACTION: &str = "^(?!split$)[A-Za-z0-9_./-]{1,128}$";
 const OPERATION_OR_ALL: &str = "^(\\*|[A-Za-z0-9_./-]{1,128})$";
 const PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,62}\\.(\\*|[A-Za-z0-9_./-]{1,128})$";
 const ACTION_ID: &str = "^[a-z0-9][a-z0-9_-]{0,62}\\.[A-Za-z0-9_./-]{1,128}$";
@@ -34,6 +34,10 @@ const fn key(name: &'static str, status: Status, form: Form, help: &'static str)
 
 const fn later(name: &'static str, form: Form, help: &'static str) -> Key {
     Key { name, status: Status::Later, form, help }
+}
+
+const fn needed(name: &'static str, form: Form, help: &'static str) -> Key {
+    Key { name, status: Status::LaterRequired, form, help }
 }
 
 pub(crate) static FILE: Shape = Shape {
@@ -77,7 +81,7 @@ pub(crate) static PERSON: Shape = Shape {
 static HUMAN_ISSUER: Shape = Shape {
     title: "an identity provider",
     keys: &[
-        later("url", Text(URL), "Its issuer URL."),
+        needed("url", Text(URL), "Its issuer URL."),
         later("subject", Text(ANY), "The claim that names the human."),
         later("tenant", Text(ANY), "The claim that names the tenant."),
     ],
@@ -275,9 +279,9 @@ pub(crate) static ACTION: Shape = Shape {
 
 static SPLIT: Shape = Shape {
     title: "an action that is split",
-    keys: &[later("split", Text(ANY), "How its arguments name the action: `sql`, `graphql`.")],
+    keys: &[needed("split", Text(ANY), "How its arguments name the action: `sql`, `graphql`.")],
     renamed: &[],
-    rest: Some((OPERATION, &Object(&ACTION))),
+    rest: Some((SUB_ACTION, &Object(&ACTION))),
 };
 
 static SOFT_APPROVAL: Shape = Shape {
@@ -314,7 +318,12 @@ pub(crate) static BOUNDARY: Shape = Shape {
         key("upstreams", Required, List(&Text(NAME)), "What lies inside."),
         later("tenants", Text(ANY), "Which tenants lie inside: `task`."),
         key("deny_data", Optional, List(&Text(DATA)), "Data classes that never leave."),
-        key("limits", Optional, Object(&LIMITS), "How much, within which time."),
+        key(
+            "limits",
+            Optional,
+            Object(&LIMITS),
+            "How much, within which time: `{ calls: 300/h }`.",
+        ),
         later("hours", Text(ANY), "When it may be acted in."),
     ],
     renamed: &[("tools", "upstreams"), ("max_calls", "limits")],
@@ -366,7 +375,7 @@ pub(crate) static APPROVAL: Shape = Shape {
 
 static ESCALATE: Shape = Shape {
     title: "`escalate`",
-    keys: &[later("after", Text(DURATION), "When."), later("to", Text(HUMAN), "To whom.")],
+    keys: &[needed("after", Text(DURATION), "When."), needed("to", Text(HUMAN), "To whom.")],
     renamed: &[],
     rest: None,
 };
