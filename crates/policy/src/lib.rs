@@ -1,1 +1,70 @@
-//! .
+//! Decides: who may do what, with which arguments, for whom, and who is asked.
+//!
+//! Declared state is compiled once ([`compile`]); each call finds its [`Slice`], becomes a [`Call`]
+//! with typed arguments, and is decided ([`decide`]) to a [`Clearance`], an [`Ask`] or a
+//! [`Denial`].
+//!
+//! INVARIANTS: grants are data, guardrails are `forbid`s, so no permit undoes a tier. Any
+//! evaluation error and any missing entity denies. An approval only lifts what was signed.
+//!
+//! Deliberately absent: IO, a clock, randomness, YAML, tokens, revocation (it is a condition of
+//! the record), counting (likewise).
+#![deny(missing_docs, clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
+
+mod agent;
+mod call;
+mod catalog;
+mod check;
+mod compiled;
+mod context;
+mod decide;
+mod digest;
+mod entities;
+mod envelope;
+mod evidence;
+mod facts;
+mod guard;
+mod infer;
+mod intent;
+mod limits;
+mod problem;
+mod reads;
+mod rule;
+mod schema;
+mod shape;
+mod slice;
+mod written;
+
+pub use agent::AgentEntry;
+pub use call::{ArgumentError, Call};
+pub use catalog::CatalogEntry;
+pub use compiled::{Compiled, compile};
+pub use decide::{Reason, Ruling, Verdict, decide, evaluate};
+pub use digest::subject_digest;
+pub use evidence::{Ask, AskRecord, Clearance, Denial, Refused, binding};
+pub use facts::{Approval, Facts, FactsError, Subject, TaskFacts};
+pub use problem::{Place, Problem};
+pub use slice::Slice;
+
+use model::{ActionId, Digest};
+use std::collections::BTreeMap;
+
+/// Pinned definitions of MCP tools.
+pub type Definitions = BTreeMap<ActionId, Definition>;
+
+/// One pinned definition: everything that a model reads before it calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition {
+    /// Name, title, description, annotations, input and output schema as canonical JSON.
+    pub canonical: Vec<u8>,
+    /// SHA-256 of [`Definition::canonical`].
+    pub digest: Digest,
+    /// The input schema.
+    pub input_schema: canonical::Value,
+}
+
+/// What the declared file is called in reasons.
+pub(crate) const DECLARED_PATH: &str = "ambit.yaml";
+
+/// What stands for a file where a policy was generated.
+pub(crate) const GENERATED_PATH: &str = "(generated)";

@@ -1,0 +1,229 @@
+//! Agents as they are published: version, reach, grants.
+
+use crate::catalog::{Catalog, uid};
+use crate::digest::{sha256, subject_digest};
+use crate::facts::object;
+use crate::guard::Guard;
+use canonical::Value;
+use cedar_policy::EntityUid;
+use model::declared::{ActionPattern, Agent, CallLimit, Declared, Proof};
+use model::{AgentName, Digest, Name, PartyName, RiskTier};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// One registered agent.
+#[derive(Debug)]
+pub struct AgentEntry {
+    /// Its name.
+    pub name: AgentName,
+    /// Its current version: a digest of its declared block and of the pinned definitions that it
+    /// can reach.
+    pub version: Digest,
+    /// What is declared of it.
+    pub declared: Agent,
+    pub(crate) reach: Arc<Reach>,
+    /// The version, the agent, its groups: principal first.
+    pub(crate) lineage: Vec<EntityUid>,
+    pub(crate) subjects: [Digest; 2],
+    pub(crate) limit: Option<(Digest, CallLimit)>,
+}
+
+/// How an action is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// Not.
+    No,
+    /// By the boundary or by `only:`.
+    Yes,
+    /// A `high` one that only intents name: under a task of such an intent.
+    ByIntent,
+}
+
+/// What agents of one boundary with one narrowing can reach; shared among them.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    /// Inside the boundary and not prohibited, sorted by place in the catalog.
+    pub(crate) actions: Vec<u32>,
+    /// How each of them is granted.
+    pub(crate) grants: Vec<Grant>,
+}
+
+impl Reach {
+    /// The place in this reach of an action of the catalog.
+    pub(crate) fn find(&self, action: u32) -> Option<usize> {
+        self.actions.binary_search(&action).ok()
+    }
+
+    /// How an action of the catalog is granted.
+    pub(crate) fn grant(&self, action: u32) -> Grant {
+        let grant = self.find(action).and_then(|at| self.grants.get(at));
+        grant.copied().unwrap_or(Grant::No)
+    }
+
+    /// The granted actions of the catalog.
+    pub(crate) fn granted(&self) -> impl Iterator<Item = u32> {
+        let pairs = self.actions.iter().zip(&self.grants);
+        pairs.filter(|(_, grant)| **grant != Grant::No).map(|(action, _)| *action)
+    }
+}
+
+impl AgentEntry {
+    /// The guard that says whom it may serve.
+    pub(crate) fn users_guard(&self) -> Guard {
+        match self.declared.users {
+            Some(PartyName::User(_)) => Guard::UsersOne,
+            Some(PartyName::Group(_) | PartyName::Issuer(_)) => Guard::UsersGroup,
+            None => Guard::UsersNone,
+        }
+    }
+
+    /// The entity of its version.
+    pub(crate) fn principal(&self) -> EntityUid {
+        self.lineage.first().cloned().unwrap_or_else(|| uid("Agent", self.name.as_str()))
+    }
+}
+
+/// Boundary and narrowing: what a reach depends on.
+type Key<'a> = (&'a Name, Option<&'a Vec<ActionPattern>>);
+
+/// All agents. Reaches are shared where boundary and narrowing are equal.
+pub(crate) fn publish(
+    declared: &Declared,
+    catalog: &Catalog,
+) -> BTreeMap<AgentName, Arc<AgentEntry>> {
+    let by_intent = high_in_intents(declared, catalog);
+    let mut reaches: BTreeMap<Key<'_>, (Arc<Reach>, Digest)> = BTreeMap::new();
+    let mut agents = BTreeMap::new();
+    for (name, agent) in &declared.agents {
+        let key = (&agent.boundary, agent.only.as_ref());
+        let (reach, definitions) = reaches.entry(key).or_insert_with(|| {
+            let reach = reach(declared, catalog, agent, &by_intent);
+            let definitions = reachable_definitions(catalog, &reach);
+            (Arc::new(reach), definitions)
+        });
+        let entry = entry(name, agent, declared, Arc::clone(reach), definitions);
+        agents.insert(name.clone(), Arc::new(entry));
+    }
+    agents
+}
+
+fn entry(
+    name: &AgentName,
+    agent: &Agent,
+    declared: &Declared,
+    reach: Arc<Reach>,
+    definitions: &Digest,
+) -> AgentEntry {
+    let version = sha256(&block(name, agent, definitions).to_bytes());
+    let text = version.to_string();
+    let limit = declared.boundaries.get(&agent.boundary).and_then(|boundary| boundary.calls);
+    let counted = format!("{}/{name}", agent.boundary);
+    AgentEntry {
+        lineage: vec![
+            uid("AgentVersion", &text),
+            uid("Agent", name.as_str()),
+            uid("Group", &format!("boundary:{}", agent.boundary)),
+            uid("Group", &format!("owner:{}", agent.owner)),
+        ],
+        subjects: [subject_digest("version", &text), subject_digest("agent", name.as_str())],
+        limit: limit.map(|limit| (subject_digest("limit.calls", &counted), limit)),
+        name: name.clone(),
+        declared: agent.clone(),
+        version,
+        reach,
+    }
+}
+
+/// `high` actions that an intent names exactly.
+fn high_in_intents(declared: &Declared, catalog: &Catalog) -> BTreeSet<u32> {
+    let patterns = declared.intents.values().flat_map(|intent| intent.allow.keys());
+    let exact = patterns.filter_map(|pattern| match pattern {
+        ActionPattern::Exact(action) => catalog.find(action),
+        ActionPattern::All(_) => None,
+    });
+    exact.collect()
+}
+
+fn reach(
+    declared: &Declared,
+    catalog: &Catalog,
+    agent: &Agent,
+    by_intent: &BTreeSet<u32>,
+) -> Reach {
+    let inside = declared.boundaries.get(&agent.boundary).map(|boundary| &boundary.upstreams);
+    let (mut exact, mut whole) = (BTreeSet::new(), BTreeSet::new());
+    for pattern in agent.only.iter().flatten() {
+        match pattern {
+            ActionPattern::Exact(action) => drop(exact.insert(action)),
+            ActionPattern::All(upstream) => drop(whole.insert(upstream)),
+        }
+    }
+    let (mut actions, mut grants) = (Vec::new(), Vec::new());
+    for (entry, number) in catalog.entries.iter().zip(0_u32..) {
+        let is_inside = inside.is_some_and(|inside| inside.contains(&entry.id.upstream));
+        if !is_inside || entry.action.risk == RiskTier::Prohibited {
+            continue;
+        }
+        let named = exact.contains(&entry.id);
+        let grant = match entry.action.risk {
+            RiskTier::Low | RiskTier::Medium => {
+                let covered = agent.only.is_none() || named || whole.contains(&entry.id.upstream);
+                if covered { Grant::Yes } else { Grant::No }
+            }
+            RiskTier::High if named => Grant::Yes,
+            RiskTier::High if by_intent.contains(&number) => Grant::ByIntent,
+            RiskTier::High | RiskTier::Prohibited => Grant::No,
+        };
+        actions.push(number);
+        grants.push(grant);
+    }
+    Reach { actions, grants }
+}
+
+/// A digest of the pinned definitions that can be reached.
+fn reachable_definitions(catalog: &Catalog, reach: &Reach) -> Digest {
+    let granted = reach.granted().filter_map(|action| catalog.at(action));
+    let pinned = granted.filter_map(|entry| {
+        let digest = entry.definition?.to_string();
+        Some(Value::Array(vec![Value::from(entry.id.to_string()), Value::from(digest)]))
+    });
+    sha256(&Value::Array(pinned.collect()).to_bytes())
+}
+
+/// What is digested as a version: the declared block (not its line) and the definitions.
+fn block(name: &AgentName, agent: &Agent, definitions: &Digest) -> Value {
+    let only = agent.only.as_ref().map_or(Value::Null, |only| {
+        Value::Array(only.iter().map(|pattern| Value::from(pattern_text(pattern))).collect())
+    });
+    let proof = match agent.credentials.proof {
+        Proof::Dpop => "dpop",
+        Proof::None => "none",
+    };
+    let optional = |text: Option<String>| text.map_or(Value::Null, Value::from);
+    object([
+        ("boundary", Value::from(agent.boundary.as_str())),
+        (
+            "credentials",
+            object([
+                ("keys", optional(agent.credentials.keys.clone())),
+                ("proof", Value::from(proof)),
+                ("ttl", Value::from(agent.credentials.ttl.to_string())),
+            ]),
+        ),
+        ("definitions", Value::from(definitions.to_string())),
+        ("name", Value::from(name.as_str())),
+        ("only", only),
+        ("owner", Value::from(agent.owner.to_string())),
+        ("purpose", Value::from(agent.purpose.as_str())),
+        ("users", optional(agent.users.as_ref().map(PartyName::to_string))),
+        ("v", Value::Integer(1)),
+    ])
+}
+
+/// As it stands in the file.
+pub(crate) fn pattern_text(pattern: &ActionPattern) -> String {
+    match pattern {
+        ActionPattern::Exact(action) => action.to_string(),
+        ActionPattern::All(upstream) => format!("{upstream}.*"),
+    }
+}

@@ -1,0 +1,302 @@
+//! The catalog: every operation that is declared, with its type, its checks and its static digests.
+
+use crate::Definitions;
+use crate::digest::{sha256, subject_digest};
+use crate::facts::object;
+use crate::problem::Problem;
+use crate::shape::Arguments;
+use canonical::Value;
+use cedar_policy::EntityUid;
+use model::declared::{Action, Declared, Route, Segment, Upstream, UpstreamKind};
+use model::{ActionId, Digest, Name, RiskTier, UpstreamName};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// One operation that agents may find.
+pub struct CatalogEntry {
+    /// Its id.
+    pub id: ActionId,
+    /// How its upstream is spoken to.
+    pub kind: UpstreamKind,
+    /// What is declared of it.
+    pub action: Action,
+    /// The digest of its pinned definition; `None` for HTTP, or if none is pinned.
+    pub definition: Option<Digest>,
+    /// The digest of the declared entry.
+    pub digest: Digest,
+    pub(crate) arguments: Arguments,
+    pub(crate) check: Option<jsonschema::Validator>,
+    pub(crate) action_uid: EntityUid,
+    pub(crate) operation_uid: EntityUid,
+    pub(crate) groups: Vec<EntityUid>,
+    pub(crate) subjects: [Digest; 2],
+    pub(crate) data: Vec<u8>,
+}
+
+impl CatalogEntry {
+    /// True if an open entry must be durable before the first byte leaves.
+    #[must_use]
+    pub fn is_consequential(&self) -> bool {
+        let Action { effect, risk, sink, complete, .. } = &self.action;
+        model::action::is_consequential(*effect, *risk, *sink) || !complete
+    }
+
+    /// The approval rule that is asked if a tier or the entry itself asks.
+    #[must_use]
+    pub fn approval_rule(&self) -> Name {
+        self.action.approval.clone().unwrap_or_else(default_rule)
+    }
+
+    /// The guard that asks a human by itself: of the tier, or of a stated `approval:`.
+    pub(crate) fn asking_guard(&self) -> Option<crate::guard::Guard> {
+        match (self.action.risk, &self.action.approval) {
+            (RiskTier::High, _) => Some(crate::guard::Guard::High),
+            (RiskTier::Low | RiskTier::Medium, Some(_)) => Some(crate::guard::Guard::Approval),
+            (RiskTier::Low | RiskTier::Medium | RiskTier::Prohibited, None)
+            | (RiskTier::Prohibited, Some(_)) => None,
+        }
+    }
+}
+
+impl fmt::Debug for CatalogEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatalogEntry").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The rule that is asked where none is stated.
+pub(crate) fn default_rule() -> Name {
+    #[expect(clippy::expect_used, reason = "a constant that a test reads")]
+    Name::new("default").expect("`default` is a name")
+}
+
+/// All operations, sorted by id.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    pub(crate) entries: Vec<Arc<CatalogEntry>>,
+    index: HashMap<ActionId, u32>,
+    routes: BTreeMap<UpstreamName, Vec<(Route, ActionId)>>,
+}
+
+impl Catalog {
+    /// The place of an operation.
+    pub(crate) fn find(&self, action: &ActionId) -> Option<u32> {
+        self.index.get(action).copied()
+    }
+
+    /// The operation at a place.
+    pub(crate) fn at(&self, index: u32) -> Option<&Arc<CatalogEntry>> {
+        usize::try_from(index).ok().and_then(|index| self.entries.get(index))
+    }
+
+    /// The operation of this id.
+    pub(crate) fn get(&self, action: &ActionId) -> Option<&Arc<CatalogEntry>> {
+        self.find(action).and_then(|index| self.at(index))
+    }
+
+    /// The operation whose route fits, with its parameters in the route's order. Literal segments
+    /// win over parameters, from the left.
+    pub(crate) fn route(
+        &self,
+        upstream: &UpstreamName,
+        method: &str,
+        path: &[&str],
+    ) -> Option<(ActionId, Vec<(String, String)>)> {
+        let routes = self.routes.get(upstream)?;
+        let (route, action) = routes.iter().find(|(route, _)| fits(route, method, path))?;
+        let params = route.segments.iter().zip(path).filter_map(|(segment, given)| match segment {
+            Segment::Param(name) => Some((name.clone(), (*given).to_owned())),
+            Segment::Literal(_) => None,
+        });
+        Some((action.clone(), params.collect()))
+    }
+}
+
+fn fits(route: &Route, method: &str, path: &[&str]) -> bool {
+    let segment_fits = |(segment, given): (&Segment, &&str)| match segment {
+        Segment::Literal(text) => text == given,
+        Segment::Param(_) => !given.is_empty(),
+    };
+    route.method == method
+        && route.segments.len() == path.len()
+        && route.segments.iter().zip(path).all(segment_fits)
+}
+
+/// Builds the catalog. An MCP upstream's default action covers each pinned operation that is not
+/// named.
+pub(crate) fn build(
+    declared: &Declared,
+    definitions: &Definitions,
+    unknown: &Arguments,
+    problems: &mut Vec<Problem>,
+) -> Catalog {
+    let mut entries = BTreeMap::new();
+    for (name, upstream) in &declared.upstreams {
+        for (operation, action) in named(name, upstream, definitions) {
+            match ActionId::new(name.clone(), &operation) {
+                Ok(id) => {
+                    let (entry, problem) =
+                        entry(id.clone(), upstream.kind, action, definitions, unknown);
+                    problems.extend(problem);
+                    entries.insert(id, Arc::new(entry));
+                }
+                Err(error) => problems.push(Problem::declared(
+                    action.line,
+                    format!("operation name is not usable: {error}"),
+                    "use ASCII letters, digits, `_`, `-`, `.` and `/`",
+                )),
+            }
+        }
+    }
+    let numbered = entries.keys().zip(0_u32..).map(|(id, at)| (id.clone(), at));
+    let routes = routes(&entries);
+    Catalog { index: numbered.collect(), entries: entries.into_values().collect(), routes }
+}
+
+/// Operations by name, with what is declared of them.
+fn named(
+    name: &UpstreamName,
+    upstream: &Upstream,
+    definitions: &Definitions,
+) -> Vec<(String, Action)> {
+    let mut all: Vec<_> =
+        upstream.actions.iter().map(|(name, action)| (name.clone(), action.clone())).collect();
+    if let Some(default) = upstream.default_action.as_ref() {
+        let pinned = definitions.keys().filter(|id| id.upstream == *name);
+        let unnamed = pinned.filter(|id| !upstream.actions.contains_key(&*id.operation));
+        all.extend(unnamed.map(|id| (id.operation.to_string(), default.clone())));
+    }
+    all
+}
+
+fn routes(
+    entries: &BTreeMap<ActionId, Arc<CatalogEntry>>,
+) -> BTreeMap<UpstreamName, Vec<(Route, ActionId)>> {
+    let mut routes: BTreeMap<UpstreamName, Vec<(Route, ActionId)>> = BTreeMap::new();
+    for (id, entry) in entries {
+        if let Some(route) = &entry.action.route {
+            routes.entry(id.upstream.clone()).or_default().push((route.clone(), id.clone()));
+        }
+    }
+    let params = |route: &Route| -> Vec<bool> {
+        route.segments.iter().map(|segment| matches!(segment, Segment::Param(_))).collect()
+    };
+    routes.values_mut().for_each(|routes| routes.sort_by_key(|(route, _)| params(route)));
+    routes
+}
+
+/// One entry; with a schema that is none, without checks and beside the problem.
+fn entry(
+    id: ActionId,
+    kind: UpstreamKind,
+    action: Action,
+    definitions: &Definitions,
+    unknown: &Arguments,
+) -> (CatalogEntry, Option<Problem>) {
+    let definition = definitions.get(&id).filter(|_| kind == UpstreamKind::Mcp);
+    let schema = definition.map(|definition| serde(&definition.input_schema));
+    let check = schema.as_ref().map(jsonschema::validator_for).transpose();
+    let name = id.to_string();
+    let problem = check.as_ref().err().map(|error| {
+        let message = format!("input schema of `{name}` is not usable: {error}");
+        Problem::declared(action.line, message, "correct the tool's definition in the upstream")
+    });
+    let arguments = match (kind, definition) {
+        (UpstreamKind::Mcp, Some(definition)) => Arguments::of_schema(&definition.input_schema),
+        (UpstreamKind::Mcp, None) => unknown.clone(),
+        (UpstreamKind::Http, _) => Arguments::of_route(params_of(&action)),
+    };
+    let groups = [
+        format!("risk:{}", action.risk),
+        format!("effect:{}", action.effect),
+        format!("upstream:{}", id.upstream),
+    ];
+    let entry = CatalogEntry {
+        kind,
+        definition: definition.map(|definition| definition.digest),
+        digest: sha256(&declared_value(&action).to_bytes()),
+        arguments,
+        check: check.ok().flatten(),
+        action_uid: uid("Action", &name),
+        operation_uid: uid("Operation", &name),
+        groups: groups.iter().map(|group| uid("Action", group)).collect(),
+        subjects: [
+            subject_digest("upstream", id.upstream.as_str()),
+            subject_digest("action", &name),
+        ],
+        data: Value::Array(action.data.iter().map(|class| class.as_str().into()).collect())
+            .to_bytes(),
+        action,
+        id,
+    };
+    (entry, problem)
+}
+
+fn params_of(action: &Action) -> impl Iterator<Item = &str> {
+    let segments = action.route.iter().flat_map(|route| &route.segments);
+    segments.filter_map(|segment| match segment {
+        Segment::Param(name) => Some(name.as_str()),
+        Segment::Literal(_) => None,
+    })
+}
+
+/// An entity's name, from a type of this crate and any id.
+pub(crate) fn uid(kind: &str, id: &str) -> EntityUid {
+    #[expect(clippy::expect_used, reason = "types are constants of this crate, tests name each")]
+    let kind = kind.parse().expect("entity types of this crate are identifiers");
+    EntityUid::from_type_name_and_id(kind, cedar_policy::EntityId::new(id))
+}
+
+/// The same value for a reader that wants `serde_json`.
+pub(crate) fn serde(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(truth) => (*truth).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Number(number) => number.get().into(),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => items.iter().map(serde).collect(),
+        Value::Object(object) => {
+            object.iter().map(|(name, value)| (name.to_owned(), serde(value))).collect()
+        }
+    }
+}
+
+/// What is declared of an action, for its digest: every member that changes what is decided,
+/// shown, asked or returned; not its line.
+fn declared_value(action: &Action) -> Value {
+    let texts = |list: &mut dyn Iterator<Item = &String>| {
+        Value::Array(list.map(|text| Value::from(text.as_str())).collect())
+    };
+    let optional = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+    let resource = action.resource.as_ref().map_or(Value::Null, |resource| {
+        object([
+            ("id", optional(resource.id.as_deref())),
+            ("kind", Value::from(resource.kind.as_str())),
+            ("tenant", optional(resource.tenant.as_deref())),
+        ])
+    });
+    let route = action.route.as_ref().map_or(Value::Null, |route| {
+        let segment = |segment: &Segment| match segment {
+            Segment::Literal(text) => object([("literal", Value::from(text.as_str()))]),
+            Segment::Param(name) => object([("param", Value::from(name.as_str()))]),
+        };
+        object([
+            ("method", Value::from(route.method.as_str())),
+            ("segments", Value::Array(route.segments.iter().map(segment).collect())),
+        ])
+    });
+    object([
+        ("approval", optional(action.approval.as_ref().map(Name::as_str))),
+        ("complete", Value::Bool(action.complete)),
+        ("data", texts(&mut action.data.iter())),
+        ("effect", Value::from(action.effect.as_str())),
+        ("resource", resource),
+        ("returns", texts(&mut action.returns.iter())),
+        ("risk", Value::from(action.risk.as_str())),
+        ("route", route),
+        ("show", texts(&mut action.show.iter())),
+        ("sink", Value::from(action.sink.as_str())),
+    ])
+}

@@ -1,0 +1,258 @@
+//! What is published: everything that decisions need, made once from declared state.
+
+use crate::agent::{AgentEntry, Grant};
+use crate::catalog::{Catalog, CatalogEntry};
+use crate::digest::sha256;
+use crate::guard::{Guard, TEMPLATE_VERSION};
+use crate::rule::Rule;
+use crate::slice::{RuleSet, Slice};
+use crate::written::{Index, Written};
+use crate::{Definitions, Problem, agent, catalog, check, entities, schema, shape, written};
+use cedar_policy::{Effect, Entities, EntityUid, Schema};
+use model::declared::Declared;
+use model::{ActionId, AgentName, Digest, UpstreamName};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Published policy: immutable, to be shared behind one `Arc` and swapped as a whole.
+pub struct Compiled {
+    pub(crate) published: Arc<Published>,
+    slots: HashMap<Digest, AgentSlots>,
+}
+
+/// The slices of one agent, each made at its first use.
+struct AgentSlots {
+    agent: Arc<AgentEntry>,
+    slices: OnceLock<Box<[OnceLock<Arc<Slice>>]>>,
+}
+
+/// What slices share.
+pub(crate) struct Published {
+    pub(crate) declared: Arc<Declared>,
+    pub(crate) agents: BTreeMap<AgentName, Arc<AgentEntry>>,
+    pub(crate) catalog: Catalog,
+    /// Generated rules by their number, then hand-written ones in their order.
+    pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) written: Vec<Written>,
+    pub(crate) index: Index,
+    pub(crate) entities: Arc<Entities>,
+    pub(crate) schema: Schema,
+    pub(crate) intents: crate::intent::Intents,
+    pub(crate) params: Vec<String>,
+    pub(crate) digest: Digest,
+    sets: Mutex<HashMap<Vec<u32>, Arc<RuleSet>>>,
+}
+
+/// Publishes declared state, or says everything that is wrong with it.
+pub fn compile(declared: &Declared, definitions: &Definitions) -> Result<Compiled, Vec<Problem>> {
+    let mut problems = Vec::new();
+    check::references(declared, &mut problems);
+    let written = written::read(declared, &mut problems);
+    let unknown = shape::Arguments::of_reads(written::inferred(&written));
+    let catalog = catalog::build(declared, definitions, &unknown, &mut problems);
+    check::catalogued(declared, definitions, &catalog, &mut problems);
+    let agents = agent::publish(declared, &catalog);
+    check::grants(declared, &catalog, &mut problems);
+    check::tests(declared, &catalog, &written, &mut problems);
+    let json = schema::generate(declared, &catalog);
+    let schema = Schema::from_json_value(json).map_err(|error| internal(&error, &problems))?;
+    check::policies(declared, &schema, &catalog, &agents, &written, &mut problems);
+    if !problems.is_empty() {
+        problems.sort();
+        problems.dedup();
+        return Err(problems);
+    }
+    let entities = entities::build(declared, &catalog, &agents, &schema);
+    let entities = entities.map_err(|error| internal(error.as_ref(), &problems))?;
+    Ok(Compiled::new(Published {
+        rules: rules(&written),
+        index: Index::of(&written),
+        intents: crate::intent::Intents::of(declared, &catalog),
+        params: schema::params(declared).into_keys().map(str::to_owned).collect(),
+        digest: digest(&written),
+        entities: Arc::new(entities),
+        declared: Arc::new(declared.clone()),
+        sets: Mutex::default(),
+        agents,
+        catalog,
+        written,
+        schema,
+    }))
+}
+
+/// A failure that no user's file explains, after the problems that do.
+fn internal(error: &dyn std::error::Error, problems: &[Problem]) -> Vec<Problem> {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    let fix = "correct the problems above, if any; names may be in conflict";
+    let own = Problem::declared(0, format!("policies cannot be published: {text}"), fix);
+    problems.iter().cloned().chain(std::iter::once(own)).collect()
+}
+
+fn rules(written: &[Written]) -> Vec<Arc<Rule>> {
+    let guards = Guard::ALL.into_iter().map(|guard| Arc::new(guard.rule()));
+    guards.chain(written.iter().map(|written| Arc::new(written.rule.clone()))).collect()
+}
+
+/// The digest of all policies, of the engine and of the templates.
+fn digest(written: &[Written]) -> Digest {
+    use canonical::Value;
+    let engine = format!("cedar {}", cedar_policy::get_sdk_version());
+    let mut parts = vec![Value::from(engine), Value::from(TEMPLATE_VERSION)];
+    parts.extend(Guard::ALL.map(|guard| Value::from(guard.text())));
+    for written in written {
+        parts.push(Value::from(written.rule.id.as_str()));
+        parts.push(Value::from(written.rule.text.as_str()));
+    }
+    sha256(&Value::Array(parts).to_bytes())
+}
+
+impl Compiled {
+    fn new(published: Published) -> Compiled {
+        let slot = |agent: &Arc<AgentEntry>| {
+            let slot = AgentSlots { agent: Arc::clone(agent), slices: OnceLock::new() };
+            (agent.version, slot)
+        };
+        let slots = published.agents.values().map(slot).collect();
+        Compiled { published: Arc::new(published), slots }
+    }
+
+    /// The digest of all policies, of the engine and of the templates.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.published.digest
+    }
+
+    /// What was declared.
+    #[must_use]
+    pub fn declared(&self) -> &Declared {
+        &self.published.declared
+    }
+
+    /// The agent of this name.
+    #[must_use]
+    pub fn agent(&self, name: &AgentName) -> Option<&AgentEntry> {
+        self.published.agents.get(name).map(Arc::as_ref)
+    }
+
+    /// The agent whose current version this is.
+    #[must_use]
+    pub fn version(&self, version: &Digest) -> Option<&AgentName> {
+        self.slots.get(version).map(|slot| &slot.agent.name)
+    }
+
+    /// The whole catalog, sorted.
+    pub fn catalog(&self) -> impl Iterator<Item = &CatalogEntry> {
+        self.published.catalog.entries.iter().map(Arc::as_ref)
+    }
+
+    /// The catalog entry of an action, whoever may find it.
+    #[must_use]
+    pub fn entry(&self, action: &ActionId) -> Option<&CatalogEntry> {
+        self.published.catalog.get(action).map(Arc::as_ref)
+    }
+
+    /// What an agent finds in a list: inside its boundary, not prohibited, of no denied data
+    /// class, and granted (or permitted by a hand-written policy under some conditions). Sorted.
+    pub fn visible(
+        &self,
+        agent: &AgentName,
+        upstream: &UpstreamName,
+    ) -> impl Iterator<Item = &CatalogEntry> {
+        let agent = self.published.agents.get(agent);
+        let actions = agent.map_or(&[][..], |agent| &agent.reach.actions);
+        let entries = actions.iter().filter_map(|action| {
+            let entry = self.published.catalog.at(*action)?;
+            Some((*action, entry)).filter(|(_, entry)| entry.id.upstream == *upstream)
+        });
+        entries
+            .filter(move |(action, entry)| {
+                agent.is_some_and(|agent| self.published.is_grantable(agent, *action, entry))
+            })
+            .map(|(_, entry)| entry.as_ref())
+    }
+
+    /// What decides one action of one agent's version; `None` if the action does not exist for it:
+    /// outside its boundary, prohibited, or in no catalog. Made at its first use.
+    #[must_use]
+    pub fn slice(&self, version: &Digest, action: &ActionId) -> Option<Arc<Slice>> {
+        let slot = self.slots.get(version)?;
+        let number = self.published.catalog.find(action)?;
+        let at = slot.agent.reach.find(number)?;
+        let all = slot
+            .slices
+            .get_or_init(|| slot.agent.reach.actions.iter().map(|_| OnceLock::new()).collect());
+        let slice = all.get(at)?.get_or_init(|| {
+            Arc::new(Slice::new(Arc::clone(&self.published), Arc::clone(&slot.agent), number))
+        });
+        Some(Arc::clone(slice))
+    }
+
+    /// The HTTP action whose route fits, with the route's parameters as arguments. Segments are
+    /// those of the decoded, normalised path.
+    #[must_use]
+    pub fn route(
+        &self,
+        upstream: &UpstreamName,
+        method: &str,
+        path: &[&str],
+    ) -> Option<(ActionId, Vec<(String, String)>)> {
+        self.published.catalog.route(upstream, method, path)
+    }
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiled").field("digest", &self.digest()).finish_non_exhaustive()
+    }
+}
+
+impl Published {
+    /// The rule of a number.
+    pub(crate) fn rule(&self, number: u32) -> Option<&Arc<Rule>> {
+        usize::try_from(number).ok().and_then(|at| self.rules.get(at))
+    }
+
+    /// Numbers of the hand-written rules whose scope fits.
+    pub(crate) fn fitting(&self, agent: &AgentEntry, entry: &CatalogEntry) -> Vec<u32> {
+        let actions: HashSet<&EntityUid> =
+            entry.groups.iter().chain(std::iter::once(&entry.action_uid)).collect();
+        let found =
+            self.index.matching(&self.written, &agent.lineage, &actions, &entry.operation_uid);
+        let first = u32::try_from(Guard::ALL.len()).unwrap_or(u32::MAX);
+        found.into_iter().map(|number| number.saturating_add(first)).collect()
+    }
+
+    /// Whether the boundary denies a data class that the action touches.
+    pub(crate) fn denies_data(&self, agent: &AgentEntry, entry: &CatalogEntry) -> bool {
+        let boundary = self.declared.boundaries.get(&agent.declared.boundary);
+        boundary.is_some_and(|boundary| !boundary.deny_data.is_disjoint(&entry.action.data))
+    }
+
+    fn is_grantable(&self, agent: &AgentEntry, action: u32, entry: &CatalogEntry) -> bool {
+        let permits = || {
+            entry.action.risk < model::RiskTier::High
+                && self.fitting(agent, entry).into_iter().any(|number| {
+                    self.rule(number).is_some_and(|rule| rule.effect == Effect::Permit)
+                })
+        };
+        !self.denies_data(agent, entry) && (agent.reach.grant(action) != Grant::No || permits())
+    }
+
+    /// The set of these rules; equal ones are one.
+    pub(crate) fn set(&self, numbers: Vec<u32>) -> Arc<RuleSet> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(set) = sets.get(&numbers) {
+            return Arc::clone(set);
+        }
+        let rules = numbers.iter().filter_map(|number| self.rule(*number).cloned()).collect();
+        let set = Arc::new(RuleSet::new(rules));
+        sets.insert(numbers, Arc::clone(&set));
+        set
+    }
+}

@@ -1,0 +1,191 @@
+//! The parts of a record as canonical JSON: nothing personal in the envelope.
+
+use crate::CatalogEntry;
+use crate::call::Call;
+use crate::decide::Reason;
+use crate::evidence::Decided;
+use crate::facts::{Facts, Subject};
+use canonical::Writer;
+use model::{AskId, Code, Decision, Digest};
+
+/// What an envelope says; members that are `None` are left out.
+struct Envelope<'a> {
+    subject: &'a Subject,
+    facts: &'a Facts,
+    action: &'a str,
+    catalogued: Option<&'a CatalogEntry>,
+    policies: Option<Digest>,
+    decision: Decision,
+    code: Option<Code>,
+    detail: Option<&'a str>,
+    reasons: &'a [Reason],
+    ask: Option<AskId>,
+    signed: Option<&'a crate::Approval>,
+}
+
+/// Of a decided call.
+pub(crate) fn of_call(decided: &Decided, ask: Option<AskId>) -> Vec<u8> {
+    let ruling = &decided.ruling;
+    let signed = decided.facts.approval.as_ref();
+    write(&Envelope {
+        subject: &decided.subject,
+        facts: &decided.facts,
+        action: &decided.call.action().to_string(),
+        catalogued: Some(decided.call.entry()),
+        policies: Some(decided.call.slice().published.digest),
+        decision: ruling.decision,
+        code: ruling.code,
+        detail: ruling.note.as_deref(),
+        reasons: &ruling.reasons,
+        ask: ask.or(signed.map(|approval| approval.ask)),
+        signed,
+    })
+}
+
+/// Of a request that never became a call.
+pub(crate) fn of_request(
+    subject: &Subject,
+    action: &str,
+    catalogued: Option<&CatalogEntry>,
+    (code, detail): (Code, Option<&str>),
+    facts: &Facts,
+) -> Vec<u8> {
+    write(&Envelope {
+        subject,
+        facts,
+        action,
+        catalogued,
+        policies: None,
+        decision: Decision::Deny,
+        code: Some(code),
+        detail,
+        reasons: &[],
+        ask: None,
+        signed: None,
+    })
+}
+
+fn write(envelope: &Envelope<'_>) -> Vec<u8> {
+    let Envelope { subject, facts, catalogued, .. } = envelope;
+    let mut out = Vec::with_capacity(1024);
+    let mut writer = Writer::new(&mut out);
+    let ask = envelope.ask.map(|ask| ask.to_string());
+    let instance = subject.instance.as_deref();
+    let intent = facts.task.as_ref().and_then(|task| task.intent.as_ref());
+    let task = subject.task.map(|task| task.to_string());
+    writer.begin_object();
+    writer.field_str("action", envelope.action);
+    writer.field_str("agent", subject.agent.as_str());
+    text(&mut writer, "ask", ask.as_deref());
+    writer.field_str("boundary", if facts.development { "development" } else { "production" });
+    writer.field_bool("bound", subject.bound);
+    text(&mut writer, "catalog", catalogued.map(|entry| entry.digest.to_string()).as_deref());
+    text(&mut writer, "code", envelope.code.map(Code::slug));
+    if let Some(entry) = catalogued {
+        writer.field_bool("consequential", entry.is_consequential());
+    }
+    writer.field_str("control_revision", &facts.control_revision.to_string());
+    if let Some(entry) = catalogued {
+        writer.field_raw("data", &entry.data);
+    }
+    writer.field_str("decision", envelope.decision.as_str());
+    let definition = catalogued.and_then(|entry| entry.definition);
+    text(&mut writer, "definition", definition.map(|digest| digest.to_string()).as_deref());
+    text(&mut writer, "detail", envelope.detail);
+    writer.field_str("edge", facts.edge);
+    text(&mut writer, "effect", catalogued.map(|entry| entry.action.effect.as_str()));
+    writer.field_str("entry", &facts.entry.to_string());
+    text(&mut writer, "instance", instance);
+    text(&mut writer, "intent", intent.map(model::Name::as_str));
+    text(&mut writer, "policies", envelope.policies.map(|digest| digest.to_string()).as_deref());
+    reasons(&mut writer, envelope.reasons);
+    text(&mut writer, "risk", catalogued.map(|entry| entry.action.risk.as_str()));
+    if let Some(approval) = envelope.signed {
+        signed(&mut writer, approval);
+    }
+    text(&mut writer, "sink", catalogued.map(|entry| entry.action.sink.as_str()));
+    text(&mut writer, "task", task.as_deref());
+    writer.field_str("trace", &facts.trace.to_string());
+    text(&mut writer, "upstream", catalogued.map(|entry| entry.id.upstream.as_str()));
+    writer.field_int("v", 1);
+    writer.field_str("version", &subject.version.to_string());
+    writer.end();
+    let complete = writer.finish();
+    debug_assert!(complete.is_ok(), "the envelope is canonical: {complete:?}");
+    out
+}
+
+fn text<'a>(writer: &mut Writer<'a>, name: &'a str, value: Option<&str>) {
+    if let Some(value) = value {
+        writer.field_str(name, value);
+    }
+}
+
+fn reasons(writer: &mut Writer<'_>, reasons: &[Reason]) {
+    writer.field_array("reasons");
+    for reason in reasons {
+        writer.begin_object();
+        writer.field_str("id", &reason.id);
+        writer.field_int("line", reason.line);
+        writer.field_str("path", &reason.path);
+        writer.end();
+    }
+    writer.end();
+}
+
+fn signed(writer: &mut Writer<'_>, approval: &crate::Approval) {
+    writer.field_object("signed");
+    writer.field_array("reasons");
+    for id in &approval.reasons {
+        writer.item_str(id);
+    }
+    writer.end();
+    writer.field_array("rules");
+    for rule in &approval.rules {
+        writer.item_str(rule.as_str());
+    }
+    writer.end();
+    writer.end();
+}
+
+/// The human, their groups, and what the task says; personal.
+pub(crate) fn subject(subject: &Subject, facts: &Facts) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object();
+    if subject.user.is_some() {
+        writer.field_array("act");
+        writer.item_str(subject.agent.as_str());
+        writer.end();
+    }
+    writer.field_array("groups");
+    for group in &facts.user_groups {
+        writer.item_str(group.as_str());
+    }
+    writer.end();
+    if let Some(task) = &facts.task {
+        writer.field_str("task_expires", &task.expires.0.to_string());
+        writer.field_value("task_params", &task.params);
+        writer.field_str("trigger", &task.trigger);
+    }
+    if let Some(user) = &subject.user {
+        writer.field_str("user", user.as_str());
+    }
+    writer.end();
+    let complete = writer.finish();
+    debug_assert!(complete.is_ok(), "the subject is canonical: {complete:?}");
+    out
+}
+
+/// The arguments and their digest.
+pub(crate) fn arguments(call: &Call) -> Vec<u8> {
+    let mut out = Vec::with_capacity(call.bytes().len().saturating_add(128));
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object();
+    writer.field_raw("arguments", call.bytes());
+    writer.field_str("digest", &call.digest().to_string());
+    writer.end();
+    let complete = writer.finish();
+    debug_assert!(complete.is_ok(), "the arguments are canonical: {complete:?}");
+    out
+}

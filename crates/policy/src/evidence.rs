@@ -1,0 +1,398 @@
+//! What a decision leaves behind: evidence that an action may happen, or why it may not, each as
+//! it is recorded.
+
+use crate::CatalogEntry;
+use crate::call::Call;
+use crate::decide::{Reason, Ruling};
+use crate::digest::{sha256, subject_digest};
+use crate::envelope;
+use crate::facts::{Facts, Subject};
+use identity::Actor;
+use model::record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange};
+use model::{ActionId, AgentName, AskId, Code, Digest, EntryId, Name, Timestamp, TraceId};
+use std::collections::BTreeSet;
+
+/// One decided call with all that it was decided on.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) call: Call,
+    pub(crate) subject: Subject,
+    pub(crate) facts: Facts,
+    pub(crate) ruling: Ruling,
+    proof_use: Option<(Digest, Timestamp)>,
+}
+
+impl Decided {
+    pub(crate) fn new(
+        actor: &Actor,
+        subject: Subject,
+        call: Call,
+        facts: &Facts,
+        ruling: Ruling,
+    ) -> Box<Decided> {
+        let proof_use = actor.proof_use();
+        Box::new(Decided { call, subject, facts: facts.clone(), ruling, proof_use })
+    }
+
+    fn scope(&self) -> KeyScope {
+        let resource = self.call.entry().action.resource.as_ref();
+        let tenant = resource.and_then(|resource| resource.tenant.as_deref());
+        KeyScope {
+            tenant: tenant.and_then(|name| self.call.text(name)).unwrap_or_default(),
+            human: self.subject.user.as_ref().map(Name::to_string).unwrap_or_default(),
+        }
+    }
+
+    fn parts(&self, ask: Option<AskId>) -> Parts {
+        Parts {
+            envelope: envelope::of_call(self, ask),
+            subject: envelope::subject(&self.subject, &self.facts),
+            arguments: envelope::arguments(&self.call),
+            result: Vec::new(),
+        }
+    }
+
+    /// Everybody and everything whose revocation refuses this call.
+    fn not_revoked(&self) -> Condition {
+        let slice = self.call.slice();
+        let mut subjects = Vec::with_capacity(8);
+        subjects.extend_from_slice(&slice.agent.subjects);
+        subjects.extend_from_slice(&self.call.entry().subjects);
+        let subject = &self.subject;
+        let mut add = |kind: &str, name: Option<String>| {
+            subjects.extend(name.map(|name| subject_digest(kind, &name)));
+        };
+        add("instance", subject.instance.clone());
+        add("task", subject.task.map(|task| task.to_string()));
+        add("token", subject.token.map(|token| token.to_string()));
+        add("user", subject.user.as_ref().map(Name::to_string));
+        Condition::NotRevokedSince { subjects, decided_at: self.facts.control_revision }
+    }
+}
+
+/// Evidence that an action may happen. It becomes an open entry in the ledger; only then may bytes
+/// leave. Only [`crate::decide`] makes one.
+///
+/// ```compile_fail
+/// fn twice(clearance: policy::Clearance) -> (policy::Clearance, policy::Clearance) {
+///     (clearance.clone(), clearance)
+/// }
+/// ```
+///
+/// ```compile_fail
+/// let forged = policy::Clearance { decided: todo!() };
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct Clearance {
+    decided: Box<Decided>,
+}
+
+impl Clearance {
+    pub(crate) fn new(decided: Box<Decided>) -> Clearance {
+        Clearance { decided }
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Call {
+        &self.decided.call
+    }
+
+    /// The call, to be decided again.
+    pub fn into_call(self) -> Call {
+        self.decided.call
+    }
+
+    /// The action.
+    #[must_use]
+    pub fn action(&self) -> &ActionId {
+        self.decided.call.action()
+    }
+
+    /// The agent.
+    #[must_use]
+    pub fn agent(&self) -> &AgentName {
+        &self.decided.subject.agent
+    }
+
+    /// Who acts, for whom.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.decided.subject
+    }
+
+    /// What it was decided on.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.decided.facts
+    }
+
+    /// The entry that it opens.
+    #[must_use]
+    pub fn entry(&self) -> EntryId {
+        self.decided.facts.entry
+    }
+
+    /// The trace.
+    #[must_use]
+    pub fn trace(&self) -> TraceId {
+        self.decided.facts.trace
+    }
+
+    /// True if the open entry must be durable before the first byte leaves.
+    #[must_use]
+    pub fn is_consequential(&self) -> bool {
+        self.decided.call.entry().is_consequential()
+    }
+}
+
+impl Recordable for Clearance {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Opened
+    }
+
+    fn scope(&self) -> KeyScope {
+        self.decided.scope()
+    }
+
+    fn parts(&self) -> Parts {
+        self.decided.parts(None)
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let decided = &self.decided;
+        let now = decided.facts.now;
+        let mut conditions = Vec::with_capacity(5);
+        conditions.push(Condition::Opens(decided.facts.entry));
+        conditions.push(decided.not_revoked());
+        conditions.extend(decided.proof_use.map(|(what, until)| Condition::Unused { what, until }));
+        if let Some((what, limit)) = decided.call.slice().agent.limit {
+            conditions.push(Condition::Within { what, max: limit.max, window: limit.window, now });
+        }
+        let approval = decided.facts.approval.as_ref().filter(|_| decided.ruling.approved);
+        conditions.extend(approval.map(|approval| Condition::Approval { ask: approval.ask, now }));
+        conditions
+    }
+}
+
+/// Why an action may not happen.
+#[must_use]
+#[derive(Debug)]
+pub struct Denial {
+    /// The stable code.
+    pub code: Code,
+    /// The policies that decided; empty where a grant is missing or nothing could be decided.
+    pub reasons: Vec<Reason>,
+    decided: Box<Decided>,
+}
+
+impl Denial {
+    pub(crate) fn new(decided: Box<Decided>) -> Denial {
+        let code = decided.ruling.code.unwrap_or(Code::Undecidable);
+        Denial { code, reasons: decided.ruling.reasons.clone(), decided }
+    }
+
+    /// What went wrong or is missing, for operators; never for the agent.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.decided.ruling.note.as_deref()
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Call {
+        &self.decided.call
+    }
+
+    /// The call, to be decided again.
+    pub fn into_call(self) -> Call {
+        self.decided.call
+    }
+}
+
+/// A question to humans.
+#[must_use]
+#[derive(Debug)]
+pub struct Ask {
+    /// The approval rules; all must be met.
+    pub rules: BTreeSet<Name>,
+    /// The policies that ask; what is signed.
+    pub reasons: Vec<Reason>,
+    decided: Box<Decided>,
+}
+
+impl Ask {
+    pub(crate) fn new(decided: Box<Decided>) -> Ask {
+        let Ruling { rules, reasons, .. } = &decided.ruling;
+        Ask { rules: rules.clone(), reasons: reasons.clone(), decided }
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Call {
+        &self.decided.call
+    }
+
+    /// The call, to be decided again with the answer.
+    pub fn into_call(self) -> Call {
+        self.decided.call
+    }
+
+    /// Who asks, for whom.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.decided.subject
+    }
+
+    /// What is asked on.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.decided.facts
+    }
+
+    /// What an approval is bound to (S16): agent, version, task or else human, upstream, action
+    /// and the digest of the arguments. Not the revision of policies: evaluation is fresh.
+    #[must_use]
+    pub fn binding(&self) -> Digest {
+        binding(&self.decided.subject, &self.decided.call)
+    }
+
+    pub(crate) fn into_denial(self) -> Denial {
+        Denial::new(self.decided)
+    }
+}
+
+/// What an approval of this call by this subject is bound to (S16).
+#[must_use]
+pub fn binding(subject: &Subject, call: &Call) -> Digest {
+    let party = match (&subject.task, &subject.user) {
+        (Some(task), _) => format!("task {task}"),
+        (None, Some(user)) => format!("user {user}"),
+        (None, None) => "nobody".to_owned(),
+    };
+    let parts = [
+        "ambit-ask-v1".to_owned(),
+        subject.agent.to_string(),
+        subject.version.to_string(),
+        party,
+        call.action().to_string(),
+        call.digest().to_string(),
+    ];
+    // No part holds a line break: names, ids and digests only.
+    sha256(parts.join("\n").as_bytes())
+}
+
+/// A question, as it is recorded.
+#[must_use]
+#[derive(Debug)]
+pub struct AskRecord {
+    ask: AskId,
+    until: Timestamp,
+    scope: KeyScope,
+    parts: Parts,
+    not_revoked: Condition,
+    changes: Vec<StateChange>,
+}
+
+impl AskRecord {
+    /// A new question that can be answered until `until`, with the rows it needs.
+    pub fn new(ask: AskId, until: Timestamp, asked: &Ask, changes: Vec<StateChange>) -> AskRecord {
+        AskRecord {
+            ask,
+            until,
+            scope: asked.decided.scope(),
+            parts: asked.decided.parts(Some(ask)),
+            not_revoked: asked.decided.not_revoked(),
+            changes,
+        }
+    }
+}
+
+impl Recordable for AskRecord {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Asked
+    }
+
+    fn scope(&self) -> KeyScope {
+        self.scope.clone()
+    }
+
+    fn parts(&self) -> Parts {
+        self.parts.clone()
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        vec![Condition::Asks { ask: self.ask, until: self.until }, self.not_revoked.clone()]
+    }
+
+    fn changes(&self) -> Vec<StateChange> {
+        self.changes.clone()
+    }
+}
+
+/// A refusal after authentication, as it is recorded. It has no condition: it is always recorded.
+#[must_use]
+#[derive(Debug)]
+pub struct Refused {
+    entry: EntryId,
+    code: Code,
+    scope: KeyScope,
+    parts: Parts,
+}
+
+impl Refused {
+    /// Of a decided call.
+    pub fn denied(denial: &Denial) -> Refused {
+        let decided = &denial.decided;
+        let (entry, scope) = (decided.facts.entry, decided.scope());
+        Refused { entry, code: denial.code, scope, parts: decided.parts(None) }
+    }
+
+    /// Of a request that never became a call: an unknown action, wrong arguments, a revoked agent.
+    /// `catalogued` is the action's entry, where the refusal may name it in the record.
+    pub fn unmatched(
+        actor: &Actor,
+        action: &str,
+        catalogued: Option<&CatalogEntry>,
+        refusal: (Code, Option<&str>),
+        facts: &Facts,
+    ) -> Refused {
+        let subject = Subject::from(actor);
+        let human = subject.user.as_ref().map(Name::to_string).unwrap_or_default();
+        Refused {
+            entry: facts.entry,
+            code: refusal.0,
+            scope: KeyScope { tenant: String::new(), human },
+            parts: Parts {
+                envelope: envelope::of_request(&subject, action, catalogued, refusal, facts),
+                subject: envelope::subject(&subject, facts),
+                arguments: b"{}".to_vec(),
+                result: Vec::new(),
+            },
+        }
+    }
+
+    /// The entry that tells of it.
+    #[must_use]
+    pub fn entry(&self) -> EntryId {
+        self.entry
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+}
+
+impl Recordable for Refused {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Refused
+    }
+
+    fn scope(&self) -> KeyScope {
+        self.scope.clone()
+    }
+
+    fn parts(&self) -> Parts {
+        self.parts.clone()
+    }
+}

@@ -1,0 +1,283 @@
+//! What a decision may read beside actor and call, and its form in records.
+
+use canonical::{Object, Value};
+use model::{AgentName, AskId, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Who acts, without evidence: what [`crate::evaluate`] needs to know of an actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The agent.
+    pub agent: AgentName,
+    /// Its version.
+    pub version: Digest,
+    /// The thumbprint of its instance's key, if there is one.
+    pub instance: Option<String>,
+    /// The human acted for.
+    pub user: Option<Name>,
+    /// The task of the token.
+    pub task: Option<TaskId>,
+    /// The token; `None` for a question of what would be.
+    pub token: Option<TokenId>,
+    /// Whether the token is bound to a key.
+    pub bound: bool,
+}
+
+impl Subject {
+    /// An agent's current version acting for someone or itself, as `check` and `tests:` ask it.
+    #[must_use]
+    pub fn assumed(agent: AgentName, version: Digest, user: Option<Name>) -> Subject {
+        Subject { agent, version, instance: None, user, task: None, token: None, bound: false }
+    }
+}
+
+impl From<&identity::Actor> for Subject {
+    fn from(actor: &identity::Actor) -> Subject {
+        Subject {
+            agent: actor.agent().clone(),
+            version: actor.version(),
+            instance: actor.instance().map(str::to_owned),
+            user: actor.user().cloned(),
+            task: actor.task(),
+            token: Some(actor.token()),
+            bound: actor.bound(),
+        }
+    }
+}
+
+/// What is known at the time of a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The entry that is opened if the action is allowed.
+    pub entry: EntryId,
+    /// The trace that the call belongs to.
+    pub trace: TraceId,
+    /// The time.
+    pub now: Timestamp,
+    /// The revision of control state that the decision is made at.
+    pub control_revision: u64,
+    /// Whether this runs as `ambit dev`.
+    pub development: bool,
+    /// The groups of the human acted for.
+    pub user_groups: BTreeSet<Name>,
+    /// The task of the token.
+    pub task: Option<Arc<TaskFacts>>,
+    /// An approval of this very action, when it is used.
+    pub approval: Option<Approval>,
+    /// Through which door: `mcp` or `http`.
+    pub edge: &'static str,
+}
+
+/// A task as it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFacts {
+    /// The task.
+    pub id: TaskId,
+    /// Who works on it.
+    pub agent: AgentName,
+    /// For whom.
+    pub user: Option<Name>,
+    /// What kind of task it is.
+    pub intent: Option<Name>,
+    /// The values of the intent's parameters, an object.
+    pub params: Value,
+    /// Until when.
+    pub expires: Timestamp,
+    /// What caused it.
+    pub trigger: String,
+}
+
+/// A human's yes to one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// The ask that was answered.
+    pub ask: AskId,
+    /// The policies that were named when it was asked and signed.
+    pub reasons: BTreeSet<String>,
+    /// The approval rules that were met.
+    pub rules: BTreeSet<Name>,
+}
+
+/// Why bytes are no facts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FactsError {
+    /// Not canonical JSON.
+    #[error("facts are not canonical JSON: {0}")]
+    Json(#[from] canonical::ParseError),
+    /// A member is missing or has another form.
+    #[error("member `{0}` of the recorded facts is missing or malformed")]
+    Member(&'static str),
+}
+
+impl TaskFacts {
+    /// The form in stored rows and records: members `agent`, `expires` (microseconds as text),
+    /// `id`, `intent`, `params`, `trigger`, `user`, `v`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        object([
+            ("agent", Value::from(self.agent.as_str())),
+            ("expires", Value::from(self.expires.0.to_string())),
+            ("id", Value::from(self.id.to_string())),
+            ("intent", text_or_null(self.intent.as_ref())),
+            ("params", self.params.clone()),
+            ("trigger", Value::from(self.trigger.as_str())),
+            ("user", text_or_null(self.user.as_ref())),
+            ("v", Value::Integer(1)),
+        ])
+    }
+
+    /// The canonical bytes of [`TaskFacts::to_value`].
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_value().to_bytes()
+    }
+
+    /// Reads what [`TaskFacts::to_value`] gives.
+    pub fn from_value(value: &Value) -> Result<TaskFacts, FactsError> {
+        let members = Members(value);
+        members.version()?;
+        let params = value.get("params").filter(|params| params.as_object().is_some());
+        Ok(TaskFacts {
+            id: members.read("id", TaskId::parse)?,
+            agent: members.read("agent", |text| Name::new(text).ok())?,
+            user: members.optional("user", |text| Name::new(text).ok())?,
+            intent: members.optional("intent", |text| Name::new(text).ok())?,
+            params: params.cloned().ok_or(FactsError::Member("params"))?,
+            expires: members.read("expires", |text| text.parse().ok().map(Timestamp))?,
+            trigger: members.read("trigger", |text| Some(text.to_owned()))?,
+        })
+    }
+
+    /// Reads what [`TaskFacts::to_bytes`] gives.
+    pub fn from_bytes(bytes: &[u8]) -> Result<TaskFacts, FactsError> {
+        TaskFacts::from_value(&canonical::parse(bytes, &canonical::Limits::FRAME)?)
+    }
+}
+
+impl Facts {
+    /// The form in records: members `approval`, `control_revision`, `development`, `edge`,
+    /// `entry`, `groups`, `now` (microseconds as text), `task`, `trace`, `v`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let groups = self.user_groups.iter().map(|group| Value::from(group.as_str())).collect();
+        let approval = self.approval.as_ref().map_or(Value::Null, Approval::to_value);
+        let task = self.task.as_ref().map_or(Value::Null, |task| task.to_value());
+        object([
+            ("approval", approval),
+            ("control_revision", Value::from(self.control_revision.to_string())),
+            ("development", Value::Bool(self.development)),
+            ("edge", Value::from(self.edge)),
+            ("entry", Value::from(self.entry.to_string())),
+            ("groups", Value::Array(groups)),
+            ("now", Value::from(self.now.0.to_string())),
+            ("task", task),
+            ("trace", Value::from(self.trace.to_string())),
+            ("v", Value::Integer(1)),
+        ])
+    }
+
+    /// The canonical bytes of [`Facts::to_value`].
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_value().to_bytes()
+    }
+
+    /// Reads what [`Facts::to_value`] gives.
+    pub fn from_value(value: &Value) -> Result<Facts, FactsError> {
+        let members = Members(value);
+        members.version()?;
+        let groups = value.get("groups").and_then(Value::as_array);
+        let groups = groups.ok_or(FactsError::Member("groups"))?;
+        let present = |name| value.get(name).filter(|value| !value.is_null());
+        let development = value.get("development").and_then(Value::as_bool);
+        Ok(Facts {
+            entry: members.read("entry", EntryId::parse)?,
+            trace: members.read("trace", TraceId::parse)?,
+            now: members.read("now", |text| text.parse().ok().map(Timestamp))?,
+            control_revision: members.read("control_revision", |text| text.parse().ok())?,
+            development: development.ok_or(FactsError::Member("development"))?,
+            user_groups: names(groups).ok_or(FactsError::Member("groups"))?,
+            task: present("task").map(TaskFacts::from_value).transpose()?.map(Arc::new),
+            approval: present("approval").map(Approval::from_value).transpose()?,
+            edge: members.read("edge", edge)?,
+        })
+    }
+
+    /// Reads what [`Facts::to_bytes`] gives.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Facts, FactsError> {
+        Facts::from_value(&canonical::parse(bytes, &canonical::Limits::FRAME)?)
+    }
+}
+
+impl Approval {
+    fn to_value(&self) -> Value {
+        let reasons = self.reasons.iter().map(|id| Value::from(id.as_str())).collect();
+        let rules = self.rules.iter().map(|rule| Value::from(rule.as_str())).collect();
+        object([
+            ("ask", Value::from(self.ask.to_string())),
+            ("reasons", Value::Array(reasons)),
+            ("rules", Value::Array(rules)),
+        ])
+    }
+
+    fn from_value(value: &Value) -> Result<Approval, FactsError> {
+        let members = Members(value);
+        let list = |name| value.get(name).and_then(Value::as_array);
+        let reasons = list("reasons").ok_or(FactsError::Member("reasons"))?;
+        let reasons: Option<_> = reasons.iter().map(|id| id.as_str().map(str::to_owned)).collect();
+        Ok(Approval {
+            ask: members.read("ask", AskId::parse)?,
+            reasons: reasons.ok_or(FactsError::Member("reasons"))?,
+            rules: list("rules").and_then(names).ok_or(FactsError::Member("rules"))?,
+        })
+    }
+}
+
+/// The doors that there are.
+pub(crate) fn edge(text: &str) -> Option<&'static str> {
+    ["mcp", "http"].into_iter().find(|edge| *edge == text)
+}
+
+/// Names from a list of texts.
+pub(crate) fn names(values: &[Value]) -> Option<BTreeSet<Name>> {
+    values.iter().map(|value| Name::new(value.as_str()?).ok()).collect()
+}
+
+/// An object of members whose names differ, by construction.
+pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    Value::Object(Object::try_from_members(members).unwrap_or_default())
+}
+
+fn text_or_null(name: Option<&Name>) -> Value {
+    name.map_or(Value::Null, |name| Value::from(name.as_str()))
+}
+
+/// Reads members that are text.
+pub(crate) struct Members<'a>(pub(crate) &'a Value);
+
+impl Members<'_> {
+    fn version(&self) -> Result<(), FactsError> {
+        let version = self.0.get("v").and_then(Value::as_i64);
+        if version == Some(1) { Ok(()) } else { Err(FactsError::Member("v")) }
+    }
+
+    pub(crate) fn read<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, FactsError> {
+        self.0.get(name).and_then(Value::as_str).and_then(read).ok_or(FactsError::Member(name))
+    }
+
+    pub(crate) fn optional<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, FactsError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.read(name, read).map(Some),
+        }
+    }
+}
