@@ -1,1 +1,18 @@
-//! .
+//! The disk under the ledger: SQLite, the data directory with its keys, state in memory, the index, offline checks.
+//!
+//! No row type, closure or transaction crosses this crate's front: writes go in as records through
+//! [`ledger::Journal`], reads of the flow come from memory, everything searchable from the [`Index`].
+
+mod archive;
+mod directory;
+mod error;
+pub mod limits;
+mod resume;
+mod sqlite;
+mod start;
+mod view;
+
+pub use archive::Archive;
+pub use error::StoreError;
+pub use start::{Options, Store};
+pub use view::{OnChange, State};

@@ -1,0 +1,29 @@
+//! Every limit of this crate, with the reason for its number.
+
+use std::time::Duration;
+
+/// Batches between snapshots of the condition memory: a start replays at most these, well under a second.
+pub const SNAPSHOT_EVERY: u32 = 4_096;
+/// Bytes of write-ahead log at which it is copied into the database without holding up the writer.
+pub const WAL_SOFT: u64 = 4 << 20;
+/// Bytes of write-ahead log at which it is emptied even if the writer must wait for that.
+pub const WAL_HARD: u64 = 256 << 20;
+/// How often the keeper looks: checkpoints are signed at most once per second.
+pub const KEEPER_PACE: Duration = Duration::from_secs(1);
+/// How long the index lets records gather before it takes them, so that it does not compete with every commit.
+pub const INDEX_PACE: Duration = Duration::from_millis(200);
+/// Batches that the index takes in one transaction.
+pub const INDEX_ROWS: usize = 256;
+/// Batches read at once when the ledger is walked: a batch may hold some megabytes.
+pub const WALK_ROWS: usize = 64;
+/// How long a connection waits for another one of this process.
+pub const BUSY: Duration = Duration::from_secs(10);
+/// How long live state (tasks, asks) is kept after its last change, in microseconds: 35 days, longer than a task or
+/// an approval lives. A task that is gone is refused.
+pub const LIVE_KEPT: i64 = 35 * 86_400 * 1_000_000;
+/// Data keys that a reader keeps unwrapped.
+pub const KEYS_CACHED: usize = 4_096;
+/// Records that one query gives at most.
+pub const QUERY_RECORDS: usize = 10_000;
+/// Bytes of a kept checkpoint file; a signed note of ours has about 250.
+pub const NOTE_BYTES: u64 = 64 << 10;

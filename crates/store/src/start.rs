@@ -1,0 +1,329 @@
+//! The store as one thing: opened, running on its threads, closed.
+
+use crate::{
+    archive::Archive,
+    directory::Directory,
+    error::StoreError,
+    limits::KEEPER_PACE,
+    resume::integrity,
+    sqlite::{self, SqliteArchive, SqliteMedium},
+    view::{OnChange, State, View},
+};
+use ledger::{Entropy, Journal, Kek, Keyring, Medium, Memory, Purpose, Writer};
+use model::{EntryId, Timestamp};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+use tlog::{Checkpoint, NoteSigner, NoteVerifier, note};
+use zeroize::Zeroizing;
+
+/// The name under which the key that signs checkpoints is kept.
+const LEDGER_KEY: &str = "ledger/checkpoint";
+
+/// What may differ between stores.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The first part of the log's name; the node follows.
+    pub origin: String,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { origin: "ambit.local".into() }
+    }
+}
+
+/// An open store. Dropping it closes the journal, writes what waits, and joins its threads.
+pub struct Store {
+    journal: Journal,
+    threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+    _directory: Option<Directory>,
+}
+
+/// What the threads share.
+pub(crate) struct Shared {
+    pub(crate) view: Arc<View>,
+    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) kek: Kek,
+    entropy: Arc<dyn Entropy>,
+    signer: NoteSigner,
+    /// The last checkpoint that was signed and kept.
+    kept: Mutex<Option<(u64, String)>>,
+    stopped: Mutex<Option<String>>,
+}
+
+impl Store {
+    /// Opens or makes the data directory, compares all of it with what vouches for it, and starts the writer.
+    pub fn open(
+        path: &Path,
+        options: Options,
+        now: Timestamp,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Store, StoreError> {
+        let directory = Directory::take(path)?;
+        let fresh = !directory.database().exists();
+        let kek = directory.kek(fresh, entropy.as_ref())?;
+        directory.touch(&directory.database())?;
+        let connection = sqlite::open_writer(&directory.database())?;
+        let node = sqlite::node(&connection, entropy.as_ref())?;
+        let archive: Arc<dyn Archive> = Arc::new(SqliteArchive::open(&directory)?);
+        let medium = |view: Arc<View>, kept: Option<Checkpoint>, kek: Kek, entropy| SqliteMedium {
+            connection,
+            node,
+            kek,
+            entropy,
+            kept,
+            view,
+            memory: Memory::default(),
+            unsnapped: 0,
+            opened: now,
+        };
+        Store::start(archive, medium, kek, node, &options, entropy, Some(directory))
+    }
+
+    /// Starts a store over a medium and its archive.
+    pub(crate) fn start<M: Medium + 'static>(
+        archive: Arc<dyn Archive>,
+        medium: impl FnOnce(Arc<View>, Option<Checkpoint>, Kek, Arc<dyn Entropy>) -> M,
+        kek: Kek,
+        node: u64,
+        options: &Options,
+        entropy: Arc<dyn Entropy>,
+        directory: Option<Directory>,
+    ) -> Result<Store, StoreError> {
+        let signer = signer(archive.as_ref(), &kek, node, options, entropy.as_ref())?;
+        let note = archive.kept()?;
+        let kept =
+            note.as_deref().map(|note| read_checkpoint(note, signer.verifier())).transpose()?;
+        let view = Arc::new(View::default());
+        let size = kept.as_ref().map(Checkpoint::size);
+        let medium = medium(view.clone(), kept, kek.clone(), entropy.clone());
+        let keyring = Keyring::new(kek.clone(), entropy.clone());
+        let (journal, writer) = Writer::open(medium, keyring)?;
+        let shared = Arc::new(Shared {
+            view,
+            archive,
+            kek,
+            entropy,
+            signer,
+            kept: Mutex::new(size.zip(note)),
+            stopped: Mutex::new(None),
+        });
+        let mut store = Store { journal, threads: Vec::new(), shared, _directory: directory };
+        store.spawn("ledger-writer", move |shared| shared.write(writer))?;
+        store.spawn("ledger-keeper", |shared| shared.watch())?;
+        Ok(store)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&Shared) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.into()).spawn(move || work(&shared));
+        self.threads.push(thread.map_err(StoreError::Thread)?);
+        Ok(())
+    }
+
+    /// The way to write.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// All control state. A committer that was woken sees its own change here.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.shared.view.state()
+    }
+
+    /// Calls the listener after each change of control state, on the writer's thread, before the committer wakes.
+    pub fn on_change(&self, listener: OnChange) {
+        self.shared.view.listen(listener);
+    }
+
+    /// One row of live state (tasks, asks).
+    #[must_use]
+    pub fn live(&self, key: &str) -> Option<Arc<[u8]>> {
+        self.shared.view.live(key)
+    }
+
+    /// The rows of live state whose keys begin so, in the order of their keys.
+    #[must_use]
+    pub fn live_prefix(&self, prefix: &str) -> Vec<(String, Arc<[u8]>)> {
+        self.shared.view.live_prefix(prefix)
+    }
+
+    /// The entries that the previous run left open; this run may close them.
+    #[must_use]
+    pub fn recovered(&self) -> Vec<EntryId> {
+        self.shared.view.recovered()
+    }
+
+    /// So many records are durable.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.shared.view.now_at().size
+    }
+
+    /// Why the writer stopped, if it did.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.shared.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A checkpoint over all records that are durable, signed and kept outside the database.
+    pub fn checkpoint(&self, _now: Timestamp) -> Result<String, StoreError> {
+        self.shared.sign()
+    }
+
+    /// The key that verifies checkpoints, as a signed note's verifier key.
+    #[must_use]
+    pub fn vkey(&self) -> String {
+        self.shared.signer.verifier().to_string()
+    }
+
+    /// Seals a secret under the key-encryption key and stores it; durable when it returns.
+    pub fn put_key(&self, name: &str, secret: &[u8]) -> Result<(), StoreError> {
+        let Shared { kek, entropy, archive, .. } = &*self.shared;
+        archive.put_named(name, &kek.seal(Purpose::Named, name, secret, entropy.as_ref())?)
+    }
+
+    /// A secret of [`Store::put_key`].
+    pub fn get_key(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let Shared { kek, archive, .. } = &*self.shared;
+        let sealed = archive.named(name)?;
+        Ok(sealed.map(|sealed| kek.open(Purpose::Named, name, &sealed)).transpose()?)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.journal.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store ended by a panic");
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The writer's thread. A panic in it is not survived: what it was about to do is unknown.
+    fn write<M: Medium>(&self, writer: Writer<M>) {
+        struct Abort;
+        impl Drop for Abort {
+            fn drop(&mut self) {
+                if thread::panicking() {
+                    std::process::abort();
+                }
+            }
+        }
+        let _abort = Abort;
+        if let Err(fatal) = writer.run() {
+            let mut text = fatal.to_string();
+            let mut source = std::error::Error::source(&fatal);
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            tracing::error!(reason = text, "the ledger has stopped; nothing is admitted any more");
+            *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        }
+        self.view.end();
+    }
+
+    /// The keeper's thread: signs at most once per second, bounds the write-ahead log.
+    fn watch(&self) {
+        let mut seen = self.view.now_at().size;
+        loop {
+            let progress = self.view.wait_beyond(seen, KEEPER_PACE);
+            if progress.size > seen
+                && let Err(error) = self.sign()
+            {
+                tracing::error!(%error, "a checkpoint could not be kept");
+            }
+            if let Err(error) = self.archive.tidy() {
+                tracing::warn!(%error, "the write-ahead log could not be copied");
+            }
+            if progress.ended {
+                return;
+            }
+            seen = progress.size;
+            // Nothing ends this wait but the end itself: at most one checkpoint per second.
+            self.view.wait_beyond(u64::MAX, KEEPER_PACE);
+        }
+    }
+
+    fn sign(&self) -> Result<String, StoreError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |found: String| StoreError::Checkpoint { place: "to be signed".into(), found };
+        let size = self.view.now_at().size;
+        if let Some((signed, note)) = &*kept
+            && *signed == size
+        {
+            return Ok(note.clone());
+        }
+        let row = match size.checked_sub(1) {
+            Some(last) => self.archive.rows(last, 1)?.pop(),
+            None => None,
+        };
+        let root = row.map_or(tlog::EMPTY_ROOT, |row| row.root.0);
+        let checkpoint = Checkpoint::new(self.signer.verifier().name(), size, root)
+            .map_err(|error| failed(error.to_string()))?;
+        let note = note::sign(&checkpoint.to_string(), &[&self.signer])
+            .map_err(|error| failed(error.to_string()))?;
+        self.archive.keep(&note)?;
+        *kept = Some((size, note.clone()));
+        Ok(note)
+    }
+}
+
+/// The key that signs checkpoints and nothing else; drawn at the first start.
+fn signer(
+    archive: &dyn Archive,
+    kek: &Kek,
+    node: u64,
+    options: &Options,
+    entropy: &dyn Entropy,
+) -> Result<NoteSigner, StoreError> {
+    let seed = match archive.named(LEDGER_KEY)? {
+        Some(sealed) => kek.open(Purpose::Named, LEDGER_KEY, &sealed)?,
+        None if !archive.rows(0, 1)?.is_empty() => {
+            let place = format!("the key `{LEDGER_KEY}` in the table `named`");
+            return Err(integrity(&place, "it is missing, though there are entries".into()));
+        }
+        None => {
+            let mut seed = Zeroizing::new(vec![0_u8; 32]);
+            entropy.fill(&mut seed);
+            archive
+                .put_named(LEDGER_KEY, &kek.seal(Purpose::Named, LEDGER_KEY, &seed, entropy)?)?;
+            seed
+        }
+    };
+    let unusable =
+        |found: &str| StoreError::Checkpoint { place: "key".into(), found: found.into() };
+    let seed: &[u8; 32] = seed.as_slice().try_into().map_err(|_| unusable("it is not 32 bytes"))?;
+    let name = format!("{}/{node:016x}", options.origin);
+    NoteSigner::from_seed(&name, seed).map_err(|error| unusable(&error.to_string()))
+}
+
+/// Verifies a signed checkpoint of this log.
+pub(crate) fn read_checkpoint(
+    note: &str,
+    verifier: &NoteVerifier,
+) -> Result<Checkpoint, StoreError> {
+    let failed = |found: String| StoreError::Checkpoint { place: "kept".into(), found };
+    let open = note::open(note.as_bytes(), std::slice::from_ref(verifier))
+        .map_err(|error| failed(error.to_string()))?;
+    let checkpoint = Checkpoint::parse(open.text()).map_err(|error| failed(error.to_string()))?;
+    if checkpoint.origin() == verifier.name() {
+        Ok(checkpoint)
+    } else {
+        Err(failed(format!("it is of the log `{}`", checkpoint.origin())))
+    }
+}
