@@ -37,7 +37,6 @@ pub(crate) struct Published {
     pub(crate) written: Vec<Written>,
     pub(crate) index: Index,
     pub(crate) entities: Arc<Entities>,
-    pub(crate) schema: Schema,
     pub(crate) intents: crate::intent::Intents,
     pub(crate) params: Vec<String>,
     pub(crate) digest: Digest,
@@ -77,7 +76,6 @@ pub fn compile(declared: &Declared, definitions: &Definitions) -> Result<Compile
         agents,
         catalog,
         written,
-        schema,
     }))
 }
 

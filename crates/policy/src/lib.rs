@@ -13,6 +13,7 @@
 
 mod agent;
 mod call;
+mod cases;
 mod catalog;
 mod check;
 mod compiled;
@@ -22,7 +23,9 @@ mod digest;
 mod entities;
 mod envelope;
 mod evidence;
+mod explain;
 mod facts;
+mod generated;
 mod guard;
 mod infer;
 mod intent;
@@ -37,11 +40,13 @@ mod written;
 
 pub use agent::AgentEntry;
 pub use call::{ArgumentError, Call};
+pub use cases::{CaseResult, Question};
 pub use catalog::CatalogEntry;
 pub use compiled::{Compiled, compile};
 pub use decide::{Reason, Ruling, Verdict, decide, evaluate};
 pub use digest::subject_digest;
 pub use evidence::{Ask, AskRecord, Clearance, Denial, Refused, binding};
+pub use explain::{Checked, Explanation, Finding, why};
 pub use facts::{Approval, Facts, FactsError, Subject, TaskFacts};
 pub use problem::{Place, Problem};
 pub use slice::Slice;
