@@ -44,6 +44,9 @@ fn read(bytes: &[u8], limits: &Limits) -> Result<Value, Fault> {
         nodes: 0,
         limits: Limits { depth: limits.depth.min(DEPTH_CEILING), ..*limits },
         open: Vec::new(),
+        items: Vec::new(),
+        members: Vec::new(),
+        names: Vec::new(),
         name_offsets: Vec::new(),
     };
     let value = reader.document()?;
@@ -62,19 +65,23 @@ struct Reader<'a> {
     limits: Limits,
     /// The containers around `at`, outermost first.
     open: Vec<Open>,
+    /// The elements of all open arrays, those of the innermost last. Moved out in one piece when
+    /// their array ends, so that it gets just the memory it needs.
+    items: Vec<Value>,
+    /// The members of all open objects, likewise.
+    members: Vec<(String, Value)>,
+    /// The names whose values are being read, one of each open object.
+    names: Vec<String>,
     /// Where the names of all open objects start, in the order read.
     name_offsets: Vec<usize>,
 }
 
+/// An open container and where, in `items` or `members`, that which it holds begins.
+#[derive(Clone, Copy)]
+
 enum Open {
-    Array(Vec<Value>),
-    Object {
-        members: Vec<(String, Value)>,
-        /// The name whose value is being read.
-        name: String,
-        /// Index into `name_offsets` of the first name.
-        first_name: usize,
-    },
+    Array { first: usize },
+    Object { first: usize },
 }
 
 impl Reader<'_> {
@@ -113,7 +120,7 @@ impl Reader<'_> {
         if self.take(b']') {
             return Ok(Some(Value::Array(Vec::new())));
         }
-        self.open.push(Open::Array(Vec::new()));
+        self.open.push(Open::Array { first: self.items.len() });
         Ok(None)
     }
 
@@ -122,9 +129,8 @@ impl Reader<'_> {
         if self.take(b'}') {
             return Ok(Some(Value::Object(Object::new())));
         }
-        let first_name = self.name_offsets.len();
-        let name = self.name()?;
-        self.open.push(Open::Object { members: Vec::new(), name, first_name });
+        self.name()?;
+        self.open.push(Open::Object { first: self.members.len() });
         Ok(None)
     }
 
@@ -141,10 +147,10 @@ impl Reader<'_> {
     /// `None` where another value must follow, else the root.
     fn attach(&mut self, mut value: Value) -> Result<Option<Value>, Fault> {
         loop {
-            let Some(top) = self.open.last_mut() else { return Ok(Some(value)) };
-            match top {
-                Open::Array(items) => {
-                    items.push(value);
+            value = match self.open.last().copied() {
+                None => return Ok(Some(value)),
+                Some(Open::Array { first }) => {
+                    self.items.push(value);
                     self.skip_blank();
                     if self.take(b',') {
                         return Ok(None);
@@ -152,34 +158,30 @@ impl Reader<'_> {
                     if !self.take(b']') {
                         return Err(self.expected("`,` or `]`"));
                     }
+                    Value::Array(self.items.drain(first..).collect())
                 }
-                Open::Object { members, name, .. } => {
-                    members.push((std::mem::take(name), value));
+                Some(Open::Object { first }) => {
+                    self.members.push((self.names.pop().unwrap_or_default(), value));
                     self.skip_blank();
                     if self.take(b',') {
                         self.skip_blank();
-                        let next = self.name()?;
-                        if let Some(Open::Object { name, .. }) = self.open.last_mut() {
-                            *name = next;
-                        }
+                        self.name()?;
                         return Ok(None);
                     }
                     if !self.take(b'}') {
                         return Err(self.expected("`,` or `}`"));
                     }
+                    Value::Object(self.seal(first)?)
                 }
-            }
-            value = match self.open.pop() {
-                Some(Open::Array(items)) => Value::Array(items),
-                Some(Open::Object { members, first_name, .. }) => {
-                    Value::Object(self.seal(members, first_name)?)
-                }
-                None => return Err(self.expected("a value")),
             };
+            self.open.pop();
         }
     }
 
-    fn seal(&mut self, members: Vec<(String, Value)>, first_name: usize) -> Result<Object, Fault> {
+    /// The object of the members from `first` on. The offsets of its names are the last ones.
+    fn seal(&mut self, first: usize) -> Result<Object, Fault> {
+        let members: Vec<(String, Value)> = self.members.drain(first..).collect();
+        let first_name = self.name_offsets.len() - members.len();
         let sealed = Object::seal(members).map_err(|collision| {
             let at = self.name_offsets.get(first_name + collision.index).copied();
             Fault::at(at.unwrap_or(self.at), Reason::of_names(collision.error))
@@ -188,8 +190,8 @@ impl Reader<'_> {
         sealed
     }
 
-    /// A member name and its colon.
-    fn name(&mut self) -> Result<String, Fault> {
+    /// A member name, which is kept until its value is read, and its colon.
+    fn name(&mut self) -> Result<(), Fault> {
         if self.peek() != Some(b'"') {
             return Err(self.expected("a member name in double quotes"));
         }
@@ -199,7 +201,8 @@ impl Reader<'_> {
         if !self.take(b':') {
             return Err(self.expected("`:`"));
         }
-        Ok(name)
+        self.names.push(name);
+        Ok(())
     }
 
     fn word(&mut self, word: &'static str, value: Value) -> Result<Option<Value>, Fault> {

@@ -77,6 +77,9 @@ impl Reader<'_> {
             }));
         }
         let number: f64 = literal.parse().map_err(|_| refuse(Reason::NumberNotExact))?;
+        if written.is_plain_fraction() {
+            return Ok(Value::Number(Float::classified(number)));
+        }
         if !number.is_finite() {
             return Err(refuse(Reason::NumberNotExact));
         }
@@ -137,14 +140,22 @@ impl<'a> Decimal<'a> {
     fn significant(&self) -> usize {
         self.digits.len() - usize::from(self.digits.contains('.'))
     }
+
+    /// Whether it is not whole and surely survives: every decimal of up to 15 digits comes back
+    /// from a double, away from the ends of the range.
+    fn is_plain_fraction(&self) -> bool {
+        let significant = self.significant();
+        let whole = usize::try_from(self.magnitude).is_ok_and(|power| power + 1 >= significant);
+        significant <= SAFE_DIGITS && self.magnitude.abs() < 300 && !whole
+    }
 }
 
 impl PartialEq for Decimal<'_> {
     fn eq(&self, other: &Self) -> bool {
-        let digits = |of: &Self| of.digits.bytes().filter(|byte| *byte != b'.').collect::<Vec<_>>();
+        let digits = |of: &'_ Self| of.digits.bytes().filter(|byte| *byte != b'.');
         self.negative == other.negative
             && self.magnitude == other.magnitude
-            && digits(self) == digits(other)
+            && digits(self).eq(digits(other))
     }
 }
 

@@ -95,7 +95,9 @@ impl<'a> Reader<'a> {
 
 /// Where the text has a noncharacter, if anywhere.
 pub(super) fn noncharacter(text: &str) -> Option<usize> {
-    if text.is_ascii() {
+    // Their first byte is EF or above, which most texts do not have; the largest byte of a text is
+    // found many bytes at a time.
+    if text.bytes().max().is_none_or(|byte| byte < 0xEF) {
         return None;
     }
     text.char_indices().find(|(_, character)| is_noncharacter(*character)).map(|(at, _)| at)
