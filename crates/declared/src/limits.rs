@@ -4,10 +4,12 @@ use model::Duration;
 
 /// Largest `ambit.yaml`: 10,000 agents of six lines fit, and a parse stays under a second.
 pub(crate) const FILE_BYTES: usize = 4 * 1024 * 1024;
+/// Largest file of which lines are shown when it is not YAML: what hides secrets there reads it all.
+pub(crate) const SHOWN_BYTES: usize = 512 * 1024;
 /// Deepest nesting: the schema itself needs ten levels, test arguments some more.
 pub(crate) const DEPTH: usize = 32;
-/// Most YAML nodes: what `FILE_BYTES` of ordinary lines hold, several times over.
-pub(crate) const NODES: usize = 1_000_000;
+/// Most YAML nodes: 10,000 agents of six lines have 150,000.
+pub(crate) const NODES: usize = 250_000;
 /// Longest key that is written on one line before its colon; 1,024 is YAML's own number.
 pub(crate) const KEY_BYTES: usize = 1_024;
 /// Most problems reported in one run: more than anyone corrects before the next run.

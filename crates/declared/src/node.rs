@@ -115,6 +115,9 @@ fn problem(error: &Error, text: &str) -> Problem {
     let said = first.split(" at line ").next().unwrap_or_default();
     let (message, fix) = match error {
         Error::Budget { breach, .. } => return budget(at, breach),
+        _ if said.contains("recursion limit") => {
+            return budget(at, &BudgetBreach::Depth { depth: limits::DEPTH });
+        }
         Error::UnknownAnchor { .. } => {
             ("anchors and aliases are not read here".into(), "write the value out")
         }

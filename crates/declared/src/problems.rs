@@ -59,11 +59,13 @@ pub(crate) fn is_invisible(c: char) -> bool {
 
 /// The candidate that was probably meant.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.get(..word.len().min(128)).unwrap_or_default().to_lowercase();
+    let word = word.to_lowercase();
+    let slips = |candidate: &str| (candidate.len() / 3).max(1);
     known
         .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= slips(candidate))
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= slips(candidate))
         .min()
         .map(|(_, candidate)| candidate)
 }

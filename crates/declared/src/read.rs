@@ -68,6 +68,7 @@ pub fn read(
         credentials: Vec::new(),
     };
     let mut declared = Declared::default();
+    let mut visible = text;
     match node::parse(text) {
         Ok(root) => {
             secrets::mask(&root, "", &mut reading.problems);
@@ -76,12 +77,16 @@ pub fn read(
             references.check(&declared, problems);
         }
         Err(problem) => {
-            secrets::mask_lines(text, &mut reading.problems);
+            if text.len() <= limits::SHOWN_BYTES {
+                secrets::mask_lines(text, &mut reading.problems);
+            } else {
+                visible = "";
+            }
             reading.problems.found.push(problem);
         }
     }
     let Reading { problems, lines, credentials, .. } = reading;
-    let mut sources = Sources::new(path, text, &problems.masked, &policies);
+    let mut sources = Sources::new(path, visible, &problems.masked, &policies);
     if problems.found.is_empty() {
         for (upstream, span) in credentials {
             sources.set_credential(upstream, lines.mark(span));

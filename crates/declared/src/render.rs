@@ -76,7 +76,7 @@ struct Excerpt {
     text: String,
     caret: SourceSpan,
     first_line: usize,
-    column: usize,
+    place: (usize, usize),
 }
 
 impl Excerpt {
@@ -104,29 +104,32 @@ impl Excerpt {
         out.push_str(&line);
         out.push('\n');
         Some(Excerpt {
-            file: format!("{}:{}:{}", diagnostic.file, diagnostic.line, diagnostic.column),
+            file: diagnostic.file.clone(),
             text: out,
             caret,
             first_line: index.saturating_sub(1),
-            column: 0,
+            place: (index, column),
         })
     }
 }
 
 impl SourceCode for Excerpt {
+    /// Asked for no context, `miette` wants the place for the heading; else what to draw.
     fn read_span<'a>(
         &'a self,
-        _span: &SourceSpan,
-        _before: usize,
-        _after: usize,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let heading = before == 0 && after == 0;
+        let (line, column) = if heading { self.place } else { (self.first_line, 0) };
         let whole = SourceSpan::new(0.into(), self.text.len());
         Ok(Box::new(MietteSpanContents::new_named(
             self.file.clone(),
             self.text.as_bytes(),
-            whole,
-            self.first_line,
-            self.column,
+            if heading { *span } else { whole },
+            line,
+            column,
             self.text.lines().count(),
         )))
     }

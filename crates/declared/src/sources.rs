@@ -93,7 +93,7 @@ impl Sources {
         fix: String,
     ) -> Diagnostic {
         let rest = self.line(file, mark.line).chars().count() + 1;
-        let rest = number(rest).saturating_sub(mark.column);
+        let rest = number(rest).saturating_sub(mark.column).max(1);
         Diagnostic {
             file: file.into(),
             line: mark.line.max(1),

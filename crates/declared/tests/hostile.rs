@@ -1,4 +1,11 @@
 //! Files that are out to break the reader: a clean refusal, quickly, and never a panic.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the functions that tests share are tests too"
+)]
 
 use declared::{read, render};
 use proptest::prelude::*;
@@ -28,9 +35,9 @@ fn fits(rendered: &str) {
 
 #[test]
 fn deep_nesting() {
-    refused(&"[".repeat(100_000), "nested too deeply");
-    refused(&"{a: ".repeat(100_000), "nested too deeply");
-    refused(&"- ".repeat(100_000), "nested too deeply");
+    refused(&"[".repeat(20_000), "nested too deeply");
+    refused(&"{a: ".repeat(20_000), "nested too deeply");
+    refused(&"- ".repeat(20_000), "nested too deeply");
     let steps: String = (0..2_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
     refused(&steps, "nested too deeply");
 }
@@ -53,16 +60,16 @@ fn ten_megabytes() {
 
 #[test]
 fn many_nodes() {
-    refused(&format!("version: [{}]", "1,".repeat(2_000_000)), "too large to be read safely");
+    refused(&format!("version: [{}]", "1,".repeat(300_000)), "too large to be read safely");
 }
 
 #[test]
 fn many_problems_are_cut() {
-    let keys: String = (0..50_000).map(|number| format!("zz{number}: 1\n")).collect();
+    let keys: String = (0..5_000).map(|number| format!("zz{number}: 1\n")).collect();
     let text = format!("version: 1\n{keys}");
     let rejected = read("ambit.yaml", &text, Vec::new()).expect_err("the file is refused");
     assert_eq!(rejected.diagnostics.len(), 200);
-    assert!(rejected.diagnostics[199].fix.contains("49800 more problems"));
+    assert!(rejected.diagnostics[199].fix.contains("4800 more problems"));
 }
 
 #[test]

@@ -1,4 +1,11 @@
 //! Each malformed file differs from the one well-formed `base.yaml` in one place.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the functions that tests share are tests too"
+)]
 
 use declared::read;
 use expect_test::{Expect, expect};

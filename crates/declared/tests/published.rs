@@ -1,4 +1,11 @@
 //! What is published beside the code agrees with it: the JSON Schema, the examples, the codes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the functions that tests share are tests too"
+)]
 
 use declared::{read, schema};
 use expect_test::expect_file;
