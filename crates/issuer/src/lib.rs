@@ -1,1 +1,28 @@
-//! .
+//! The authorization server for agents: it answers client credentials with short access tokens.
+//!
+//! INVARIANT: no token leaves before the record of its issue is durable, and the same commit uses
+//! up the client's assertion and proof and checks that nobody named in the token was revoked since
+//! the decision. A refusal after authentication is durable before it is answered, too.
+//!
+//! What it knows of agents, tasks and keys comes through [`Directory`], from memory. Deliberately
+//! absent: humans signing in, token exchange, refresh tokens, shared secrets, its own listener.
+#![deny(missing_docs)]
+
+mod authenticate;
+mod decide;
+mod directory;
+mod edge;
+mod error;
+mod form;
+mod issue;
+pub mod limits;
+mod metadata;
+mod record;
+mod revoke;
+mod settings;
+
+pub use directory::{Directory, RegisteredAgent, TaskGrant};
+pub use edge::router;
+pub use error::IssueError;
+pub use issue::{Issued, Issuer, LocalRequest};
+pub use settings::{Settings, SettingsError};

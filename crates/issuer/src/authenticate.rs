@@ -1,0 +1,68 @@
+//! Who asks: `private_key_jwt` and nothing else.
+
+use crate::{directory::Directory, error::IssueError, form::Form, settings::Settings};
+use http::{HeaderMap, header};
+use identity::{ClientAssertion, verify_client_assertion};
+use model::{AgentName, Digest, Timestamp};
+
+/// How an agent came to ask, as its record says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// With a client assertion, over HTTP.
+    Assertion {
+        /// The thumbprint of the key that signed.
+        key: String,
+        /// What is used up, and until when that is remembered.
+        single_use: (Digest, Timestamp),
+    },
+    /// Over `control.sock`, whose peer was checked.
+    Control,
+}
+
+/// An authenticated client.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pub(crate) agent: AgentName,
+    pub(crate) way: Way,
+}
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Checks the assertion of a form. Whoever fails here is a stranger: counted, not recorded.
+pub(crate) fn authenticate(
+    directory: &dyn Directory,
+    settings: &Settings,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Client, IssueError> {
+    if headers.contains_key(header::AUTHORIZATION) || form.get("client_secret").is_some() {
+        return Err(IssueError::Method);
+    }
+    if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
+        return Err(IssueError::Method);
+    }
+    let assertion = verify_client_assertion(
+        form.get("client_assertion").ok_or(IssueError::Method)?,
+        |name| directory.agent(name).map(|agent| agent.keys.clone()),
+        settings.issuer(),
+        &settings.token_endpoint(),
+        directory.now(),
+    )
+    .map_err(IssueError::Assertion)?;
+    if form.get("client_id").is_some_and(|id| id != assertion.agent().as_str()) {
+        return Err(IssueError::OtherClient);
+    }
+    Ok(Client::of(&assertion))
+}
+
+impl Client {
+    fn of(assertion: &ClientAssertion) -> Client {
+        Client {
+            agent: assertion.agent().clone(),
+            way: Way::Assertion {
+                key: assertion.key_thumbprint().to_owned(),
+                single_use: assertion.single_use(),
+            },
+        }
+    }
+}

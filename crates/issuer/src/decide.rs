@@ -1,0 +1,162 @@
+//! Whether this client gets a token for this door, and what it says. Memory only.
+
+use crate::{
+    authenticate::{Client, Way},
+    directory::{Directory, RegisteredAgent},
+    error::IssueError,
+    limits::BEARER_LIFE,
+};
+use identity::limits::MAX_TOKEN_LIFE;
+use ledger::subject_digest;
+use model::{AgentName, Digest, Name, TaskId, Timestamp, UpstreamName, declared::Proof};
+use std::sync::Arc;
+
+/// What a client wishes for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) resource: String,
+    pub(crate) task: Option<String>,
+    pub(crate) binding: Binding,
+}
+
+/// What the token is to be bound to.
+#[derive(Clone, Debug)]
+pub(crate) enum Binding {
+    /// Nothing.
+    None,
+    /// The key of this proof, which was checked.
+    Proof { jkt: String, single_use: (Digest, Timestamp) },
+    /// A key of the agent's own, named by who may (`control.sock`).
+    Key(String),
+}
+
+/// What the token will say.
+#[derive(Clone, Debug)]
+pub(crate) struct Decided {
+    pub(crate) version: Digest,
+    pub(crate) instance: Option<String>,
+    pub(crate) upstream: UpstreamName,
+    pub(crate) user: Option<Name>,
+    pub(crate) task: Option<TaskId>,
+    pub(crate) issued: Timestamp,
+    pub(crate) expires: Timestamp,
+    pub(crate) bound: bool,
+    /// Everyone whose revocation takes the decision back.
+    pub(crate) subjects: Vec<Digest>,
+}
+
+/// Decides as of now.
+pub(crate) fn decide(
+    directory: &dyn Directory,
+    client: &Client,
+    wish: &Wish,
+) -> Result<Decided, IssueError> {
+    let now = directory.now();
+    let agent = directory.agent(&client.agent).ok_or(IssueError::Revoked)?;
+    let (instance, bound) = check_binding(&agent, client, wish)?;
+    let task = match &wish.task {
+        None => None,
+        Some(text) => Some(check_task(directory, &client.agent, text, now)?),
+    };
+    let (task, user, task_ends) = match task {
+        None => (None, None, None),
+        Some((id, user, ends)) => (Some(id), user, Some(ends)),
+    };
+    let names = Names {
+        agent: &client.agent,
+        version: agent.version,
+        instance: instance.as_deref(),
+        task,
+        user: user.as_ref(),
+    };
+    let mut subjects = names.subjects();
+    if subjects.iter().any(|subject| directory.is_revoked(subject)) {
+        return Err(IssueError::Revoked);
+    }
+    // A frozen upstream answers as one that the agent does not see.
+    let upstream = agent.doors.get(&wish.resource).ok_or(IssueError::Target)?.clone();
+    let upstream_subject = subject_digest("upstream", upstream.as_str());
+    if directory.is_revoked(&upstream_subject) {
+        return Err(IssueError::Target);
+    }
+    subjects.push(upstream_subject);
+    let (issued, expires) = lifetime(&agent, task_ends, bound, now)?;
+    let version = agent.version;
+    Ok(Decided { version, instance, upstream, user, task, issued, expires, bound, subjects })
+}
+
+/// The instance's key, and whether the token is bound to it.
+fn check_binding(
+    agent: &Arc<RegisteredAgent>,
+    client: &Client,
+    wish: &Wish,
+) -> Result<(Option<String>, bool), IssueError> {
+    let own = match &client.way {
+        Way::Assertion { key, .. } if !agent.keys.contains(key) => return Err(IssueError::Revoked),
+        Way::Assertion { key, .. } => Some(key.clone()),
+        Way::Control => None,
+    };
+    match (&wish.binding, agent.proof) {
+        (Binding::Proof { jkt, .. }, _) => Ok((Some(jkt.clone()), true)),
+        (Binding::Key(key), _) if agent.keys.contains(key) => Ok((Some(key.clone()), true)),
+        (Binding::Key(_), _) => Err(IssueError::ForeignKey),
+        (Binding::None, Proof::Dpop) => Err(IssueError::ProofMissing),
+        (Binding::None, Proof::None) => Ok((own, false)),
+    }
+}
+
+/// The task, its human and its end.
+fn check_task(
+    directory: &dyn Directory,
+    agent: &AgentName,
+    text: &str,
+    now: Timestamp,
+) -> Result<(TaskId, Option<Name>, Timestamp), IssueError> {
+    let id = TaskId::parse(text).ok_or(IssueError::Task)?;
+    let task = directory.task(id).ok_or(IssueError::Task)?;
+    if task.agent != *agent || task.expires <= now {
+        return Err(IssueError::Task);
+    }
+    Ok((id, task.user, task.expires))
+}
+
+/// From now, in whole seconds, until the earliest of the declared life, the task's end and the
+/// ceilings.
+fn lifetime(
+    agent: &RegisteredAgent,
+    task_ends: Option<Timestamp>,
+    bound: bool,
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp), IssueError> {
+    let ceiling = if bound { MAX_TOKEN_LIFE } else { BEARER_LIFE };
+    let issued = Timestamp::from_seconds(now.seconds());
+    let by_life = issued.after(agent.ttl.min(ceiling));
+    let expires = task_ends.map_or(by_life, |ends| by_life.min(ends));
+    let expires = Timestamp::from_seconds(expires.seconds());
+    if expires <= now {
+        return Err(IssueError::Life);
+    }
+    Ok((issued, expires))
+}
+
+/// Everyone that a token names.
+struct Names<'a> {
+    agent: &'a AgentName,
+    version: Digest,
+    instance: Option<&'a str>,
+    task: Option<TaskId>,
+    user: Option<&'a Name>,
+}
+
+impl Names<'_> {
+    fn subjects(&self) -> Vec<Digest> {
+        let mut all = vec![
+            subject_digest("agent", self.agent.as_str()),
+            subject_digest("version", &self.version.to_string()),
+        ];
+        all.extend(self.instance.map(|instance| subject_digest("instance", instance)));
+        all.extend(self.task.map(|task| subject_digest("task", &task.to_string())));
+        all.extend(self.user.map(|user| subject_digest("user", user.as_str())));
+        all
+    }
+}

@@ -1,0 +1,68 @@
+//! What the issuer knows of agents, tasks and keys: answered from memory, without IO.
+
+use identity::{AgentKeys, SigningKey, VerificationKeys};
+use model::{
+    AgentName, Code, Digest, Duration, Name, TaskId, Timestamp, UpstreamName, declared::Proof,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A registered agent, as of one control revision.
+#[derive(Clone, Debug)]
+pub struct RegisteredAgent {
+    /// Its version.
+    pub version: Digest,
+    /// The keys that its assertions are signed with.
+    pub keys: Arc<AgentKeys>,
+    /// What its tokens must be bound to.
+    pub proof: Proof,
+    /// Declared life of its tokens.
+    pub ttl: Duration,
+    /// The doors that it sees, by their full URL, which is the audience of a token.
+    pub doors: BTreeMap<String, UpstreamName>,
+}
+
+/// An open task.
+#[derive(Clone, Debug)]
+pub struct TaskGrant {
+    /// The agent that works on it.
+    pub agent: AgentName,
+    /// The human it is for.
+    pub user: Option<Name>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// The issuer's view of the rest. Every method answers at once from memory.
+pub trait Directory: Send + Sync {
+    /// The agent of this name, if it is registered.
+    fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>>;
+
+    /// The task of this id, if it is open.
+    fn task(&self, id: TaskId) -> Option<TaskGrant>;
+
+    /// Whether this subject (`ledger::subject_digest`) is revoked or frozen.
+    fn is_revoked(&self, subject: &Digest) -> bool;
+
+    /// The control revision that the answers belong to, or an earlier one. The issuer reads it
+    /// before anything else, so that what changes meanwhile moves its record.
+    fn control_revision(&self) -> u64;
+
+    /// The key that signs now.
+    fn signing_key(&self) -> Arc<SigningKey>;
+
+    /// The keys that are believed and published.
+    fn verification_keys(&self) -> Arc<VerificationKeys>;
+
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Time and randomness for one record.
+    fn stamp(&self) -> ledger::Stamp;
+
+    /// Randomness for one id.
+    fn random(&self) -> [u8; 10];
+
+    /// Counts a request that was refused before its client was authenticated. It may be sampled
+    /// into the ledger there, under a limit: here nothing is recorded that a stranger can repeat.
+    fn refused_before_authentication(&self, code: Code, reason: &'static str);
+}

@@ -1,0 +1,135 @@
+//! The HTTP edge: routes, headers, and JSON answers.
+
+use crate::{
+    directory::Directory,
+    error::IssueError,
+    issue::{Issued, Issuer},
+    limits::{BODY_BYTES, CACHE_SECONDS},
+    metadata::metadata,
+    settings::Settings,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    routing::{get, post},
+};
+use canonical::{Writer, WriterError};
+use http::{HeaderValue, StatusCode, header};
+use ledger::Journal;
+use std::sync::Arc;
+
+/// The issuer's routes: `POST /oauth/token`, `POST /oauth/revoke`, `GET /oauth/jwks` and
+/// `GET /.well-known/oauth-authorization-server`.
+pub fn router(directory: Arc<dyn Directory>, journal: Journal, settings: Settings) -> Router {
+    Router::new()
+        .route("/oauth/token", post(token))
+        .route("/oauth/revoke", post(revoke))
+        .route("/oauth/jwks", get(jwks))
+        .route("/.well-known/oauth-authorization-server", get(well_known))
+        .with_state(Issuer::new(directory, journal, settings))
+}
+
+async fn token(State(issuer): State<Issuer>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let issued = match read(body).await {
+        Ok(body) => issuer.token(&head.headers, &body).await,
+        Err(error) => Err(issuer.too_large(error)),
+    };
+    match issued {
+        Ok(issued) => answer_or_fail(StatusCode::OK, write_token(&issued)),
+        Err(error) => refusal(&error),
+    }
+}
+
+async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let revoked = match read(body).await {
+        Ok(body) => issuer.revoke(&head.headers, &body).await,
+        Err(error) => Err(issuer.too_large(error)),
+    };
+    match revoked {
+        Ok(()) => answer(StatusCode::OK, Vec::new()),
+        Err(error) => refusal(&error),
+    }
+}
+
+async fn jwks(State(issuer): State<Issuer>) -> Response {
+    let keys = issuer.directory.verification_keys().jwks(issuer.directory.now());
+    cached(answer(StatusCode::OK, keys.into_bytes()))
+}
+
+async fn well_known(State(issuer): State<Issuer>) -> Response {
+    cached(answer_or_fail(StatusCode::OK, metadata(&issuer.settings)))
+}
+
+impl Issuer {
+    fn too_large(&self, error: IssueError) -> IssueError {
+        self.directory.refused_before_authentication(error.code(), error.reason());
+        error
+    }
+}
+
+async fn read(body: Body) -> Result<axum::body::Bytes, IssueError> {
+    let refused = IssueError::Form("send a body of at most 16 KiB");
+    axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| refused)
+}
+
+fn write_token(issued: &Issued) -> Result<Vec<u8>, WriterError> {
+    let mut out = Vec::with_capacity(1024);
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object().field_str("access_token", &issued.token);
+    writer.field_int("expires_in", issued.expires_in);
+    writer.field_str("token_type", if issued.bound { "DPoP" } else { "Bearer" }).end();
+    writer.finish()?;
+    Ok(out)
+}
+
+fn refusal(error: &IssueError) -> Response {
+    let (status, name) = error.answer();
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object().field_str("error", name);
+    writer.field_str("error_description", &error.description()).end();
+    let mut response = answer_or_fail(status, writer.finish().map(|()| out));
+    let headers = response.headers_mut();
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 9110 section 15.5.2 asks for a challenge; no scheme of `Authorization` is taken here.
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("private_key_jwt"));
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+    }
+    response
+}
+
+fn answer_or_fail(status: StatusCode, body: Result<Vec<u8>, WriterError>) -> Response {
+    match body {
+        Ok(body) => answer(status, body),
+        Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, br#"{"error":"server_error"}"#.into()),
+    }
+}
+
+/// A JSON answer that nobody keeps (RFC 6749 §5.1).
+fn answer(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// Public keys and metadata may be kept for a while.
+fn cached(mut response: Response) -> Response {
+    if response.status() == StatusCode::OK {
+        let headers = response.headers_mut();
+        headers.remove(header::PRAGMA);
+        if let Ok(value) = HeaderValue::try_from(format!("public, max-age={CACHE_SECONDS}")) {
+            headers.insert(header::CACHE_CONTROL, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,205 @@
+//! Why no token was issued, and the one mapping to RFC 6749 errors and codes.
+
+use http::StatusCode;
+use identity::{CredentialError, MintError};
+use ledger::AppendError;
+use model::Code;
+
+/// Why no token was issued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IssueError {
+    /// The form cannot be read.
+    #[error("the request is not a form as the token endpoint takes it: {0}")]
+    Form(&'static str),
+    /// A parameter is missing.
+    #[error("the parameter `{0}` is missing")]
+    Missing(&'static str),
+    /// A parameter comes more than once.
+    #[error("a parameter comes more than once: send each once")]
+    Repeated,
+    /// The client authenticates in another way.
+    #[error("clients authenticate by `private_key_jwt` only: send `client_assertion`")]
+    Method,
+    /// The client assertion was refused.
+    #[error("{0}")]
+    Assertion(CredentialError),
+    /// The token to revoke was refused.
+    #[error("{0}")]
+    Token(CredentialError),
+    /// `client_id` is another than the assertion's.
+    #[error("`client_id` is not the subject of the client assertion")]
+    OtherClient,
+    /// The client assertion was used before.
+    #[error("the client assertion was used before: sign a new one with another `jti`")]
+    AssertionReplayed,
+    /// Another grant type.
+    #[error("only `client_credentials` is granted here")]
+    GrantType,
+    /// A scope was asked for.
+    #[error("no scopes are defined here: leave `scope` out and name the door in `resource`")]
+    Scope,
+    /// The agent, its version, instance, task, human or upstream is revoked or frozen.
+    #[error("this identity was revoked or frozen: stop, a person decides when it may act again")]
+    Revoked,
+    /// The agent must bind its tokens.
+    #[error("this agent's tokens are bound to a key: send one `DPoP` header")]
+    ProofMissing,
+    /// The proof of possession was refused.
+    #[error("{0}")]
+    Proof(CredentialError),
+    /// More than one `DPoP` header.
+    #[error("more than one `DPoP` header came: send one")]
+    ProofRepeated,
+    /// The proof was used before.
+    #[error("the DPoP proof was used before: sign a fresh one")]
+    ProofReplayed,
+    /// The named key is not one of the agent's.
+    #[error("the key to bind to is not one of the agent's keys")]
+    ForeignKey,
+    /// The resource is not exactly one door that the agent sees.
+    #[error("`resource` is not the URL of exactly one door that this agent may use")]
+    Target,
+    /// The task is not an open one of this agent.
+    #[error("`task` is not an open task of this agent")]
+    Task,
+    /// Nothing is left of the task's life.
+    #[error("the task ends before a token could be used")]
+    Life,
+    /// The token could not be made.
+    #[error("the token could not be made")]
+    Mint,
+    /// The world changed on every attempt.
+    #[error("the decision could not be made: try again later")]
+    Undecidable,
+    /// The ledger is full.
+    #[error("the issuer is busy, nothing was issued: try again in a few seconds")]
+    Saturated,
+    /// The record could not be written.
+    #[error("the issue could not be recorded, nothing was issued: try again in a few seconds")]
+    Unrecorded,
+}
+
+impl IssueError {
+    /// The status and the `error` of RFC 6749 §5.2, RFC 8707 §2 and RFC 9449 §5.
+    #[must_use]
+    pub const fn answer(&self) -> (StatusCode, &'static str) {
+        match self {
+            IssueError::Form(_)
+            | IssueError::Missing(_)
+            | IssueError::Repeated
+            | IssueError::Token(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            IssueError::Method
+            | IssueError::Assertion(_)
+            | IssueError::OtherClient
+            | IssueError::AssertionReplayed => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            IssueError::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
+            IssueError::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
+            IssueError::Revoked => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+            IssueError::ProofMissing
+            | IssueError::Proof(_)
+            | IssueError::ProofRepeated
+            | IssueError::ProofReplayed
+            | IssueError::ForeignKey => (StatusCode::BAD_REQUEST, "invalid_dpop_proof"),
+            IssueError::Target => (StatusCode::BAD_REQUEST, "invalid_target"),
+            IssueError::Task | IssueError::Life => (StatusCode::BAD_REQUEST, "invalid_grant"),
+            IssueError::Mint => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+            IssueError::Undecidable | IssueError::Saturated | IssueError::Unrecorded => {
+                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+            }
+        }
+    }
+
+    /// The code for records and answers.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            IssueError::Form(_)
+            | IssueError::Missing(_)
+            | IssueError::Repeated
+            | IssueError::GrantType
+            | IssueError::Scope => Code::ProtocolInvalid,
+            IssueError::Method => Code::CredentialMissing,
+            IssueError::Assertion(error) | IssueError::Token(error) | IssueError::Proof(error) => {
+                error.code()
+            }
+            IssueError::OtherClient | IssueError::AssertionReplayed => Code::CredentialInvalid,
+            IssueError::Revoked => Code::Revoked,
+            IssueError::ProofMissing | IssueError::ProofRepeated | IssueError::ForeignKey => {
+                Code::ProofInvalid
+            }
+            IssueError::ProofReplayed => Code::ProofReplayed,
+            IssueError::Target | IssueError::Task | IssueError::Life => Code::NotGranted,
+            IssueError::Mint | IssueError::Undecidable => Code::Undecidable,
+            IssueError::Saturated => Code::Saturated,
+            IssueError::Unrecorded => Code::Unrecorded,
+        }
+    }
+
+    /// One word for counters.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            IssueError::Form(_) => "form",
+            IssueError::Missing(_) => "missing",
+            IssueError::Repeated => "repeated",
+            IssueError::Method => "method",
+            IssueError::Assertion(error) | IssueError::Token(error) | IssueError::Proof(error) => {
+                error.reason()
+            }
+            IssueError::OtherClient => "client_id",
+            IssueError::AssertionReplayed => "assertion_replayed",
+            IssueError::GrantType => "grant_type",
+            IssueError::Scope => "scope",
+            IssueError::Revoked => "revoked",
+            IssueError::ProofMissing => "proof_missing",
+            IssueError::ProofRepeated => "proof_repeated",
+            IssueError::ProofReplayed => "proof_replayed",
+            IssueError::ForeignKey => "foreign_key",
+            IssueError::Target => "target",
+            IssueError::Task => "task",
+            IssueError::Life => "life",
+            IssueError::Mint => "mint",
+            IssueError::Undecidable => "undecidable",
+            IssueError::Saturated => "saturated",
+            IssueError::Unrecorded => "unrecorded",
+        }
+    }
+
+    /// What a client is told: the fixed code and the sentence. A client that did not authenticate
+    /// is not told whether its name, its key or its signature was wrong, since the difference would
+    /// tell which agents exist.
+    #[must_use]
+    pub fn description(&self) -> String {
+        let sentence = match self {
+            IssueError::Assertion(
+                CredentialError::UnknownClient
+                | CredentialError::UnknownKey { .. }
+                | CredentialError::Algorithm { .. }
+                | CredentialError::Signature { .. },
+            ) => "the client assertion is not signed by a key of a registered agent".to_owned(),
+            other => other.to_string(),
+        };
+        let code = self.code();
+        let text = format!("{} ({}): {sentence}", code.slug(), code.number());
+        // RFC 6749 section 5.2 allows printable ASCII without `"` and `\` here.
+        let allowed = |c: char| (' '..='~').contains(&c) && c != '"' && c != '\\';
+        text.chars().map(|c| if allowed(c) { c } else { '?' }).collect()
+    }
+
+    /// What a failed append means where it is not about one of our own conditions.
+    pub(crate) const fn of_append(error: &AppendError) -> IssueError {
+        match error {
+            AppendError::Moved => IssueError::Undecidable,
+            AppendError::Saturated => IssueError::Saturated,
+            AppendError::Failed(_) | AppendError::Stopped | AppendError::Unfit(_) => {
+                IssueError::Unrecorded
+            }
+        }
+    }
+}
+
+impl From<MintError> for IssueError {
+    fn from(_: MintError) -> IssueError {
+        IssueError::Mint
+    }
+}

@@ -1,0 +1,263 @@
+//! Issues a token: authenticate, decide, mint, record durably, hand out.
+
+use crate::{
+    authenticate::{Client, Way, authenticate},
+    decide::{Binding, Decided, Wish, decide},
+    directory::Directory,
+    error::IssueError,
+    form::Form,
+    limits::DECISIONS,
+    record::{IssuedRecord, Origin, RefusedRecord},
+    settings::Settings,
+};
+use http::HeaderMap;
+use identity::{Grant, ProofTarget, verify_proof};
+use ledger::{AppendError, Journal};
+use model::{
+    AgentName, Timestamp, TokenId,
+    record::{Condition, Recordable},
+};
+use std::sync::Arc;
+
+/// The authorization server.
+#[derive(Clone)]
+pub struct Issuer {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) settings: Arc<Settings>,
+    journal: Journal,
+}
+
+/// A token whose issue is durable.
+#[must_use = "the issue is recorded: hand the token out"]
+pub struct Issued {
+    /// The access token.
+    pub token: String,
+    /// Its `jti`.
+    pub id: TokenId,
+    /// Its `exp`.
+    pub expires: Timestamp,
+    /// Seconds from now until it ends.
+    pub expires_in: i64,
+    /// Whether it is bound: then it is shown as `DPoP`, otherwise as `Bearer`.
+    pub bound: bool,
+}
+
+/// What is asked for over `control.sock` by who was checked there.
+#[derive(Clone, Debug)]
+pub struct LocalRequest {
+    /// The agent.
+    pub agent: AgentName,
+    /// The door's full URL.
+    pub resource: String,
+    /// A task of the agent, by its reference.
+    pub task: Option<String>,
+    /// The thumbprint of one of the agent's keys to bind the token to; `None` only for an agent
+    /// with `proof: none`.
+    pub bind_to: Option<String>,
+}
+
+impl Issuer {
+    /// An issuer that knows what the directory knows and records in this journal.
+    #[must_use]
+    pub fn new(directory: Arc<dyn Directory>, journal: Journal, settings: Settings) -> Issuer {
+        Issuer { directory, settings: Arc::new(settings), journal }
+    }
+
+    /// Issues a token without an assertion, for `ambit token` on `control.sock`. The checks are the
+    /// same but for the client's authentication, which is the socket's: mode 0600 and peer uid.
+    pub async fn issue(&self, request: LocalRequest) -> Result<Issued, IssueError> {
+        let client = Client { agent: request.agent, way: Way::Control };
+        let binding = request.bind_to.map_or(Binding::None, Binding::Key);
+        let wish = Wish { resource: request.resource, task: request.task, binding };
+        self.grant(client, wish).await
+    }
+
+    /// Answers `POST /oauth/token`.
+    pub(crate) async fn token(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Issued, IssueError> {
+        let (form, client) = self.admit(headers, body)?;
+        let wish = match read_wish(&form) {
+            Ok(wish) => wish,
+            Err(error) => return Err(self.refuse(client, None, error, "issue").await),
+        };
+        match self.read_proof(headers) {
+            Ok(binding) => self.grant(client, Wish { binding, ..wish }).await,
+            Err(error) => Err(self.refuse(client, Some(wish), error, "issue").await),
+        }
+    }
+
+    /// Reads and authenticates a request. A stranger is counted, not recorded.
+    pub(crate) fn admit(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<(Form, Client), IssueError> {
+        let directory = self.directory.as_ref();
+        let admitted = Form::read(headers, body).and_then(|form| {
+            let client = authenticate(directory, &self.settings, headers, &form)?;
+            Ok((form, client))
+        });
+        admitted.inspect_err(|error| self.count(error))
+    }
+
+    fn count(&self, error: &IssueError) {
+        self.directory.refused_before_authentication(error.code(), error.reason());
+    }
+
+    fn read_proof(&self, headers: &HeaderMap) -> Result<Binding, IssueError> {
+        let mut sent = headers.get_all("dpop").iter();
+        let Some(first) = sent.next() else { return Ok(Binding::None) };
+        if sent.next().is_some() {
+            return Err(IssueError::ProofRepeated);
+        }
+        let url = self.settings.token_endpoint();
+        let target = ProofTarget { method: "POST", url: &url, token: None };
+        // What is not ASCII is not base64url either, so that it fails as a proof.
+        let text = first.to_str().unwrap_or_default();
+        let proof = verify_proof(text, &target, self.directory.now()).map_err(IssueError::Proof)?;
+        let single_use = proof.single_use();
+        Ok(Binding::Proof { jkt: proof.thumbprint().to_owned(), single_use })
+    }
+
+    /// Decides, mints and records, again if someone was revoked meanwhile.
+    async fn grant(&self, client: Client, wish: Wish) -> Result<Issued, IssueError> {
+        for _ in 0..DECISIONS {
+            // Read before everything that the decision looks at.
+            let revision = self.directory.control_revision();
+            let made = decide(self.directory.as_ref(), &client, &wish)
+                .and_then(|decided| Ok((self.mint(&client, &wish, &decided)?, decided)));
+            let ((token, id), decided) = match made {
+                Ok(made) => made,
+                Err(error) => return Err(self.refuse(client, Some(wish), error, "issue").await),
+            };
+            let (expires, bound) = (decided.expires, decided.bound);
+            let origin = self.origin(client.clone(), revision);
+            let record = IssuedRecord { origin, wish: wish.clone(), decided, token: id };
+            match self.record(record).await {
+                Ok(()) => {
+                    let expires_in = expires.since(self.directory.now()).as_seconds().max(0);
+                    return Ok(Issued { token, id, expires, expires_in, bound });
+                }
+                Err(AppendError::Moved) => {}
+                Err(AppendError::Failed(condition)) => {
+                    return Err(self.replayed(client, wish, &condition).await);
+                }
+                Err(error) => return Err(IssueError::of_append(&error)),
+            }
+        }
+        Err(self.refuse(client, Some(wish), IssueError::Undecidable, "issue").await)
+    }
+
+    fn mint(
+        &self,
+        client: &Client,
+        wish: &Wish,
+        decided: &Decided,
+    ) -> Result<(String, TokenId), IssueError> {
+        let id = TokenId::new(decided.issued, self.directory.random());
+        let token = self.directory.signing_key().mint(&Grant {
+            issuer: self.settings.issuer(),
+            audience: &wish.resource,
+            agent: &client.agent,
+            version: decided.version,
+            instance: decided.instance.as_deref(),
+            user: decided.user.as_ref(),
+            task: decided.task,
+            scope: None,
+            token: id,
+            issued: decided.issued,
+            expires: decided.expires,
+            bound: decided.bound,
+        })?;
+        Ok((token, id))
+    }
+
+    /// A used assertion makes a stranger, who is counted; a used proof a client, who is recorded.
+    async fn replayed(&self, client: Client, wish: Wish, condition: &Condition) -> IssueError {
+        if condition_is_of(condition, &client) {
+            self.count(&IssueError::AssertionReplayed);
+            return IssueError::AssertionReplayed;
+        }
+        let is_proof = matches!(
+            (condition, &wish.binding),
+            (Condition::Unused { what, .. }, Binding::Proof { single_use, .. })
+                if *what == single_use.0
+        );
+        let error = if is_proof { IssueError::ProofReplayed } else { IssueError::Undecidable };
+        self.refuse(client, Some(wish), error, "issue").await
+    }
+
+    /// Records the refusal durably and gives the error to answer with: the refusal, or that it
+    /// could not be recorded.
+    pub(crate) async fn refuse(
+        &self,
+        client: Client,
+        wish: Option<Wish>,
+        error: IssueError,
+        operation: &'static str,
+    ) -> IssueError {
+        let origin = self.origin(client, self.directory.control_revision());
+        let client = origin.client.clone();
+        let record = RefusedRecord { origin, wish, error: error.clone(), operation };
+        match self.record(record).await {
+            Ok(()) => error,
+            Err(error) => self.not_recorded(&client, &error),
+        }
+    }
+
+    /// What a record that was not written means; a used assertion makes a stranger.
+    pub(crate) fn not_recorded(&self, client: &Client, error: &AppendError) -> IssueError {
+        match error {
+            AppendError::Failed(condition) if condition_is_of(condition, client) => {
+                self.count(&IssueError::AssertionReplayed);
+                IssueError::AssertionReplayed
+            }
+            error => IssueError::of_append(error),
+        }
+    }
+
+    pub(crate) fn origin(&self, client: Client, revision: u64) -> Origin {
+        Origin { client, development: self.settings.development(), revision }
+    }
+
+    /// Appends a record and waits until it is durable.
+    pub(crate) async fn record<T>(&self, record: T) -> Result<(), AppendError>
+    where
+        T: Recordable + Send + Unpin + 'static,
+    {
+        let pending = self.journal.append(record, self.directory.stamp());
+        let durable = match pending {
+            Ok(pending) => pending.await,
+            Err(refused) => return Err(refused.error),
+        };
+        match durable {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(refused.error),
+        }
+    }
+}
+
+/// What an authenticated client asks for, but for its proof.
+fn read_wish(form: &Form) -> Result<Wish, IssueError> {
+    if form.require("grant_type")? != "client_credentials" {
+        return Err(IssueError::GrantType);
+    }
+    if form.get("scope").is_some() {
+        return Err(IssueError::Scope);
+    }
+    let resource = form.require("resource")?.to_owned();
+    let task = form.get("task").map(str::to_owned);
+    Ok(Wish { resource, task, binding: Binding::None })
+}
+
+/// Whether the condition is that the client's assertion is unused.
+fn condition_is_of(condition: &Condition, client: &Client) -> bool {
+    let Condition::Unused { what, .. } = condition else { return false };
+    match &client.way {
+        Way::Assertion { single_use: (used, _), .. } => used == what,
+        Way::Control => false,
+    }
+}

@@ -1,0 +1,24 @@
+//! Every limit of this crate, with the reason for its number.
+
+use model::Duration;
+
+/// LIMIT: longest request body. An assertion has at most 4 KiB, a resource 2 KiB; the form's
+/// percent-encoding may triple what is not base64url.
+pub const BODY_BYTES: usize = 16 * 1024;
+
+/// LIMIT: parameters in one form; the grant uses six.
+pub const PARAMETERS: usize = 32;
+
+/// LIMIT: longest resource or task parameter that a refusal's record repeats; longer ones are cut.
+pub const RECORDED_BYTES: usize = 512;
+
+/// LIMIT: life of a token that is bound to nothing (S19): whoever copies it may use it until then.
+pub const BEARER_LIFE: Duration = Duration::seconds(5 * 60);
+
+/// LIMIT: how often a grant is decided again because someone was revoked or frozen meanwhile. Each
+/// round needs another revocation in the same millisecond.
+pub const DECISIONS: usize = 3;
+
+/// LIMIT: how long clients may keep the key set and the metadata. A new key is announced longer
+/// than this before it signs.
+pub const CACHE_SECONDS: u32 = 300;

@@ -1,0 +1,37 @@
+//! The authorization server's metadata (RFC 8414 §2).
+
+use crate::settings::Settings;
+use canonical::{Writer, WriterError};
+
+/// The algorithms that keys of agents may have; Ed25519 has two names (RFC 9864).
+const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "Ed25519"];
+
+/// The metadata as canonical JSON. `response_types_supported` is required and empty: there is no
+/// authorization endpoint.
+pub(crate) fn metadata(settings: &Settings) -> Result<Vec<u8>, WriterError> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object();
+    list(&mut writer, "dpop_signing_alg_values_supported", &ALGORITHMS);
+    list(&mut writer, "grant_types_supported", &["client_credentials"]);
+    writer.field_str("issuer", settings.issuer());
+    writer.field_str("jwks_uri", &settings.jwks_uri());
+    list(&mut writer, "response_types_supported", &[]);
+    writer.field_str("revocation_endpoint", &settings.revocation_endpoint());
+    list(&mut writer, "revocation_endpoint_auth_methods_supported", &["private_key_jwt"]);
+    list(&mut writer, "revocation_endpoint_auth_signing_alg_values_supported", &ALGORITHMS);
+    writer.field_str("token_endpoint", &settings.token_endpoint());
+    list(&mut writer, "token_endpoint_auth_methods_supported", &["private_key_jwt"]);
+    list(&mut writer, "token_endpoint_auth_signing_alg_values_supported", &ALGORITHMS);
+    writer.end();
+    writer.finish()?;
+    Ok(out)
+}
+
+fn list<'a>(writer: &mut Writer<'a>, name: &'a str, items: &[&str]) {
+    writer.field_array(name);
+    for item in items {
+        writer.item_str(item);
+    }
+    writer.end();
+}

@@ -1,0 +1,264 @@
+//! What the ledger keeps of an issue, a refusal and a revocation; never a token.
+
+use crate::{
+    authenticate::{Client, Way},
+    decide::{Binding, Decided, Wish},
+    error::IssueError,
+    limits::RECORDED_BYTES,
+};
+use canonical::Writer;
+use model::{
+    Decision, Timestamp, TokenId,
+    record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
+};
+
+/// What every record of this crate says.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) client: Client,
+    pub(crate) development: bool,
+    pub(crate) revision: u64,
+}
+
+/// A token is issued.
+#[derive(Clone, Debug)]
+pub(crate) struct IssuedRecord {
+    pub(crate) origin: Origin,
+    pub(crate) wish: Wish,
+    pub(crate) decided: Decided,
+    pub(crate) token: TokenId,
+}
+
+/// An authenticated client was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedRecord {
+    pub(crate) origin: Origin,
+    /// What was asked for, if the request got that far; personal parts' business.
+    pub(crate) wish: Option<Wish>,
+    pub(crate) error: IssueError,
+    /// `issue` or `revoke`.
+    pub(crate) operation: &'static str,
+}
+
+/// A client revoked its own token.
+#[derive(Clone, Debug)]
+pub(crate) struct RevokedRecord {
+    pub(crate) origin: Origin,
+    pub(crate) token: TokenId,
+    pub(crate) expires: Timestamp,
+}
+
+impl Recordable for IssuedRecord {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Token
+    }
+
+    fn scope(&self) -> KeyScope {
+        let human = self.decided.user.as_ref().map(ToString::to_string).unwrap_or_default();
+        KeyScope { tenant: String::new(), human }
+    }
+
+    fn parts(&self) -> Parts {
+        let Decided { version, instance, upstream, task, bound, .. } = &self.decided;
+        let ttl = self.decided.expires.since(self.decided.issued).as_seconds();
+        let envelope = self.origin.envelope(|member| match member {
+            Member::Audience => Some(Field::Text(self.wish.resource.clone())),
+            Member::Bound => Some(Field::Truth(*bound)),
+            Member::Code | Member::Detail => None,
+            Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
+            Member::Instance => instance.clone().map(Field::Text),
+            Member::Operation => Some(Field::Text("issue".into())),
+            Member::Task => task.map(|task| Field::Text(task.to_string())),
+            Member::Token => Some(Field::Text(self.token.to_string())),
+            Member::Ttl => Some(Field::Number(ttl)),
+            Member::Upstream => Some(Field::Text(upstream.to_string())),
+            Member::Version => Some(Field::Text(version.to_string())),
+        });
+        let user = self.decided.user.as_ref().map(ToString::to_string);
+        let subject = object(&[("user", user)]);
+        Parts { envelope, subject, ..Parts::default() }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let mut all = self.origin.uses();
+        if let Binding::Proof { single_use: (what, until), .. } = &self.wish.binding {
+            all.push(Condition::Unused { what: *what, until: *until });
+        }
+        all.push(Condition::NotRevokedSince {
+            subjects: self.decided.subjects.clone(),
+            decided_at: self.origin.revision,
+        });
+        all
+    }
+}
+
+impl Recordable for RefusedRecord {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Token
+    }
+
+    fn parts(&self) -> Parts {
+        let envelope = self.origin.envelope(|member| match member {
+            Member::Code => Some(Field::Text(self.error.code().slug().into())),
+            Member::Decision => Some(Field::Text(Decision::Deny.to_string())),
+            Member::Detail => Some(Field::Text(self.error.reason().into())),
+            Member::Operation => Some(Field::Text(self.operation.into())),
+            Member::Audience
+            | Member::Bound
+            | Member::Instance
+            | Member::Task
+            | Member::Token
+            | Member::Ttl
+            | Member::Upstream
+            | Member::Version => None,
+        });
+        // What the client wrote is not ours: it stands among the arguments, not in the envelope.
+        let asked = |text: &String| text.chars().take(RECORDED_BYTES).collect::<String>();
+        let wish = self.wish.as_ref();
+        let resource = wish.map(|wish| asked(&wish.resource));
+        let task = wish.and_then(|wish| wish.task.as_ref()).map(asked);
+        let arguments = object(&[("resource", resource), ("task", task)]);
+        Parts { envelope, arguments, ..Parts::default() }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        self.origin.uses()
+    }
+}
+
+impl Recordable for RevokedRecord {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Control
+    }
+
+    fn parts(&self) -> Parts {
+        let envelope = self.origin.envelope(|member| match member {
+            Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
+            Member::Operation => Some(Field::Text("revoke".into())),
+            Member::Token => Some(Field::Text(self.token.to_string())),
+            Member::Audience
+            | Member::Bound
+            | Member::Code
+            | Member::Detail
+            | Member::Instance
+            | Member::Task
+            | Member::Ttl
+            | Member::Upstream
+            | Member::Version => None,
+        });
+        Parts { envelope, ..Parts::default() }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        self.origin.uses()
+    }
+
+    fn changes(&self) -> Vec<StateChange> {
+        let mut value = Vec::new();
+        let mut writer = Writer::new(&mut value);
+        writer.begin_object().field_str("agent", self.origin.client.agent.as_str());
+        writer.field_int("until", self.expires.seconds()).end();
+        end(writer);
+        vec![StateChange { key: format!("revoked/token/{}", self.token), value: Some(value) }]
+    }
+}
+
+/// The members of an envelope that differ between records.
+#[derive(Clone, Copy)]
+enum Member {
+    Audience,
+    Bound,
+    Code,
+    Decision,
+    Detail,
+    Instance,
+    Operation,
+    Task,
+    Token,
+    Ttl,
+    Upstream,
+    Version,
+}
+
+enum Field {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+}
+
+impl Origin {
+    /// The envelope: the origin's own members and those that `of` gives, in canonical order.
+    fn envelope(&self, of: impl Fn(Member) -> Option<Field>) -> Vec<u8> {
+        let (key, via) = match &self.client.way {
+            Way::Assertion { key, .. } => (Some(key.as_str()), "private_key_jwt"),
+            Way::Control => (None, "control"),
+        };
+        let mut out = Vec::with_capacity(512);
+        let mut writer = Writer::new(&mut out);
+        let revision = self.revision.to_string();
+        writer.begin_object().field_str("agent", self.client.agent.as_str());
+        put(&mut writer, "audience", of(Member::Audience));
+        writer.field_str("boundary", if self.development { "development" } else { "production" });
+        put(&mut writer, "bound", of(Member::Bound));
+        put(&mut writer, "code", of(Member::Code));
+        writer.field_str("control_revision", &revision);
+        put(&mut writer, "decision", of(Member::Decision));
+        put(&mut writer, "detail", of(Member::Detail));
+        writer.field_str("edge", "oauth");
+        put(&mut writer, "instance", of(Member::Instance));
+        if let Some(key) = key {
+            writer.field_str("key", key);
+        }
+        put(&mut writer, "operation", of(Member::Operation));
+        put(&mut writer, "task", of(Member::Task));
+        put(&mut writer, "token", of(Member::Token));
+        put(&mut writer, "ttl", of(Member::Ttl));
+        put(&mut writer, "upstream", of(Member::Upstream));
+        writer.field_int("v", 1);
+        put(&mut writer, "version", of(Member::Version));
+        writer.field_str("via", via).end();
+        end(writer);
+        out
+    }
+
+    /// The assertion is used up by whatever record answers it.
+    fn uses(&self) -> Vec<Condition> {
+        match &self.client.way {
+            Way::Assertion { single_use: (what, until), .. } => {
+                vec![Condition::Unused { what: *what, until: *until }]
+            }
+            Way::Control => Vec::new(),
+        }
+    }
+}
+
+fn put<'a>(writer: &mut Writer<'a>, name: &'a str, field: Option<Field>) {
+    match field {
+        Some(Field::Text(text)) => drop(writer.field_str(name, &text)),
+        Some(Field::Number(number)) => drop(writer.field_int(name, number)),
+        Some(Field::Truth(truth)) => drop(writer.field_bool(name, truth)),
+        None => {}
+    }
+}
+
+/// An object of the members that are there; names in canonical order.
+fn object(members: &[(&str, Option<String>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object();
+    for (name, text) in members {
+        if let Some(text) = text {
+            writer.field_str(name, text);
+        }
+    }
+    writer.end();
+    end(writer);
+    out
+}
+
+/// Everything above is written in canonical order with small numbers, which the tests of each
+/// record read back; nothing else can fail here.
+fn end(writer: Writer<'_>) {
+    let written = writer.finish();
+    debug_assert!(written.is_ok(), "{written:?}");
+}

@@ -1,0 +1,32 @@
+//! Revokes a client's own token (RFC 7009).
+
+use crate::{error::IssueError, issue::Issuer, record::RevokedRecord};
+use http::HeaderMap;
+use identity::Verified;
+
+impl Issuer {
+    /// Answers `POST /oauth/revoke`. `Ok` says that the token is of no use any more, or never was:
+    /// an unknown, foreign or expired token is no error (RFC 7009 §2.2), and another client's is
+    /// left alone without a word. A token that is revoked is so when this returns.
+    pub(crate) async fn revoke(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), IssueError> {
+        let (form, client) = self.admit(headers, body)?;
+        let token = match form.require("token") {
+            Ok(token) => token,
+            Err(error) => return Err(self.refuse(client, None, error, "revoke").await),
+        };
+        let keys = self.directory.verification_keys();
+        let now = self.directory.now();
+        let error = match Verified::verify(token, &keys, self.settings.issuer(), now) {
+            Ok(verified) if *verified.agent() == client.agent => {
+                let origin = self.origin(client.clone(), self.directory.control_revision());
+                let (token, expires) = (verified.token(), verified.expires());
+                let revoked = self.record(RevokedRecord { origin, token, expires }).await;
+                return revoked.map_err(|error| self.not_recorded(&client, &error));
+            }
+            Ok(_) => IssueError::OtherClient,
+            Err(error) => IssueError::Token(error),
+        };
+        let answer = self.refuse(client, None, error.clone(), "revoke").await;
+        if answer == error { Ok(()) } else { Err(answer) }
+    }
+}
