@@ -183,6 +183,21 @@ pub(crate) struct Dev {
     /// Below which directory `credential: file:…` is read
     #[arg(long, value_name = "DIR", env = "AMBIT_SECRETS_DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// Run as the twin of a test, with one guard off
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) guard_off: Option<DevGuard>,
+    /// Stop when stdin closes
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+/// A guard of the gate that a test can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DevGuard {
+    /// Revocations and freezes are obeyed.
+    Revocation,
+    /// `returns:` projects results.
+    Projection,
 }
 
 /// Where the declared state is.
@@ -194,6 +209,9 @@ pub(crate) struct Declared {
     /// Below which directory `credential: file:…` is read
     #[arg(long, value_name = "DIR", env = "AMBIT_SECRETS_DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// Do not look whether the secrets are there (for CI)
+    #[arg(long)]
+    pub(crate) without_secrets: bool,
 }
 
 /// `ambit apply`

@@ -1,46 +1,97 @@
 //! From what was typed to what is done.
 
+mod asking;
+mod files;
+
 use crate::{
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
+    config::ConfigError,
+    control::Failed,
+    demo, dev,
     exit::Exit,
     output::Output,
+    settings::Settings,
     standin,
 };
 use clap::CommandFactory as _;
+use std::io::ErrorKind;
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::DemoMcp(options) => standin::serve(options, standin::mcp::handle, output).await?,
-        Command::DemoHttp(options) => {
-            standin::serve(options, standin::http::handle, output).await?
+        Command::Demo(options) => Box::pin(demo::run(options, output)).await,
+        Command::Dev(options) => Box::pin(develop(options, output)).await,
+        Command::Validate(declared) => files::validate(&declared, output),
+        Command::Test(declared) => files::test(&declared, output),
+        Command::Check(check) => files::check(&check, output),
+        Command::Policy(command) => files::policy(&command, output),
+        Command::DemoMcp(options) => standin::serve(options, standin::mcp::handle, output).await.map(|()| Exit::Ok),
+        Command::DemoHttp(options) => standin::serve(options, standin::http::handle, output).await.map(|()| Exit::Ok),
+        Command::Version => {
+            output.answer(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }), |_| {
+                concat!("ambit ", env!("CARGO_PKG_VERSION")).to_owned()
+            })?;
+            Ok(Exit::Ok)
         }
-        Command::Version => output.line(concat!("ambit ", env!("CARGO_PKG_VERSION")))?,
-        Command::Help(topic) => return help(&topic.topic, output),
-        _ => anyhow::bail!("not built yet"),
+        Command::Help(topic) => help(&topic.topic, output),
+        command => Box::pin(asking::run(command, output)).await,
     }
-    Ok(Exit::Ok)
 }
 
 /// Says what failed, with its causes, and gives the code to end with.
 pub(crate) fn failed(error: &anyhow::Error, output: &Output) -> Exit {
-    if error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
-    {
+    let gone = |error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe;
+    if error.downcast_ref::<std::io::Error>().is_some_and(gone) {
         return Exit::Ok;
     }
-    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    match output.complain(&format!("error: {}", causes.join(": "))) {
-        Ok(()) | Err(_) => Exit::Failed,
+    if let Some(invalid) = error.downcast_ref::<ConfigError>() {
+        return files::invalid(invalid, output);
     }
+    let exit = error.downcast_ref::<Failed>().map_or(Exit::Failed, |failed| failed.exit);
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    // A terminal that is gone cannot be told so; the code still is.
+    let _gone = output.complain(&format!("error: {}", causes.join(": "))).is_err();
+    exit
+}
+
+async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
+    let mut guards = gate::Guards::default();
+    match options.guard_off {
+        None => {}
+        Some(cli::DevGuard::Revocation) => guards.revocation = false,
+        Some(cli::DevGuard::Projection) => guards.projection = false,
+    }
+    if let Some(guard) = options.guard_off {
+        output.complain(&format!("warning: the guard {guard:?} is off; this is no gate, but the twin of a test"))?;
+    }
+    let settings = Settings {
+        config: options.config,
+        data: options.data.data,
+        listen: options.listen,
+        ops_listen: options.ops_listen,
+        base_url: format!("http://{}", options.listen),
+        secrets_dir: options.secrets_dir,
+        guards,
+    };
+    if !options.until_stdin_closes {
+        return dev::run(settings, output).await;
+    }
+    tokio::spawn(async {
+        standin::stdin_closes().await;
+        // The way that any stop goes: open entries end first.
+        if rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).is_err() {
+            tracing::error!("this process cannot tell itself to stop");
+        }
+    });
+    dev::run(settings, output).await
 }
 
 fn help(topic: &[String], output: &Output) -> anyhow::Result<Exit> {
     if topic.first().is_some_and(|topic| topic == "exit-codes") {
-        for exit in Exit::ALL {
-            output.line(&format!("{:>3}  {}", exit.number(), exit.meaning()))?;
-        }
+        let rows = Exit::ALL.iter().map(|exit| serde_json::json!({ "code": exit.number(), "meaning": exit.meaning() }));
+        output.answer(&rows.collect(), |_| {
+            Exit::ALL.iter().map(|exit| format!("{:>3}  {}\n", exit.number(), exit.meaning())).collect()
+        })?;
         return Ok(Exit::Ok);
     }
     let mut command = Cli::command();

@@ -1,12 +1,19 @@
 //! The `ambit` binary: parse, run, end with a code of the frozen table.
 
+mod app;
 mod cli;
 mod commands;
+mod config;
+mod control;
+mod demo;
+mod dev;
 mod exit;
 mod limits;
+mod ops;
 mod output;
 mod settings;
 mod standin;
+mod views;
 
 use clap::Parser as _;
 use std::process::ExitCode;

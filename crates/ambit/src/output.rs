@@ -40,9 +40,9 @@ impl Output {
         Output { format, quiet, colour }
     }
 
-    /// Whether colours may be used.
-    pub(crate) fn colour(&self) -> bool {
-        self.colour
+    /// Whether colours may be used on stderr, too.
+    pub(crate) fn colour_on_stderr(&self) -> bool {
+        self.colour && io::stderr().is_terminal()
     }
 
     /// Whether the answer is for people.
@@ -154,6 +154,11 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 /// Text from agents and upstreams without what steers a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same for text of several lines, which stay lines.
+pub(crate) fn printable_lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", printable(line))).collect()
 }
 
 #[cfg(test)]

@@ -73,7 +73,8 @@ fn secret(path: &Path) -> anyhow::Result<String> {
     Ok(text.trim_end().to_owned())
 }
 
-async fn stdin_closes() {
+/// Waits until stdin closes; what comes on it is not read.
+pub(crate) async fn stdin_closes() {
     let mut stdin = tokio::io::stdin();
     let mut sink = tokio::io::sink();
     if tokio::io::copy(&mut stdin, &mut sink).await.is_err() {

@@ -1,0 +1,149 @@
+//! Commands that ask a gate: the one that runs on the data directory, or this process in its place.
+
+use super::files::pairs;
+use crate::{
+    cli::{self, Agent, Command, Ledger, Revoke, Task, TokenFormat, Trace, Upstream},
+    config,
+    control::{self, Request, Which},
+    exit::Exit,
+    ops,
+    output::Output,
+    views,
+};
+use anyhow::Context as _;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Asks and shows the answer.
+pub(super) async fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
+    match command {
+        Command::Token(options) => token(options, output).await,
+        Command::Apply(options) => apply(options, output).await,
+        Command::Ledger(Ledger::Verify(options)) => verify(&options, output),
+        Command::Why(options) => {
+            let request = Request::Why { trace: options.trace, agent: options.agent };
+            ask(&options.data.data, request, output, views::why).await
+        }
+        Command::Status(data) => {
+            let status = control::ask(&data.data, None, Request::Status).await?;
+            output.answer(&status, views::members)?;
+            let running = status.get("running").and_then(Value::as_bool).unwrap_or(false);
+            Ok(if running { Exit::Ok } else { Exit::Failed })
+        }
+        command => {
+            let (data, request, people) = simple(command)?;
+            ask(&data, request, output, people).await
+        }
+    }
+}
+
+type People = fn(&Value) -> String;
+
+async fn ask(data: &Path, request: Request, output: &Output, people: People) -> anyhow::Result<Exit> {
+    let answer = control::ask(data, None, request).await?;
+    output.answer(&answer, people)?;
+    Ok(Exit::Ok)
+}
+
+/// Commands that are one request and one answer.
+fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
+    Ok(match command {
+        Command::Agent(command) => agent(command),
+        Command::Task(Task::Open(options)) => {
+            let params = pairs(&options.params)?;
+            let cli::TaskOpen { agent, intent, user, trigger, data, .. } = options;
+            (data.data, Request::TaskOpen { agent, intent, user, trigger, params }, views::members)
+        }
+        Command::Freeze(options) => {
+            let request = Request::Freeze { agent: options.agent, reason: options.reason };
+            (options.data.data, request, views::members)
+        }
+        Command::Unfreeze(options) => {
+            let reason = options.reason.unwrap_or_default();
+            (options.data.data, Request::Unfreeze { agent: options.agent, reason }, views::members)
+        }
+        Command::Revoke(command) => {
+            let (kind, options) = match command {
+                Revoke::Token(options) => (Which::Token, options),
+                Revoke::Agent(options) => (Which::Agent, options),
+                Revoke::Task(options) => (Which::Task, options),
+            };
+            let request = Request::Revoke { kind, name: options.name, reason: options.reason };
+            (options.data.data, request, views::members)
+        }
+        Command::Trace(Trace::List(options)) => {
+            let cli::TraceList { agent, action, decision, limit, data } = options;
+            (data.data, Request::TraceList { agent, action, decision, limit }, views::traces)
+        }
+        Command::Trace(Trace::Show { trace, data }) => (data.data, Request::TraceShow { trace }, views::trace),
+        Command::Ledger(Ledger::Key(data)) => (data.data, Request::LedgerKey, |value| member(value, "vkey")),
+        Command::Ledger(Ledger::Checkpoint(data)) => {
+            (data.data, Request::LedgerCheckpoint, |value| member(value, "checkpoint"))
+        }
+        Command::Ledger(Ledger::Export { file, data }) => {
+            let file = std::path::absolute(&file)?.display().to_string();
+            (data.data, Request::LedgerExport { file }, views::members)
+        }
+        Command::Upstream(Upstream::Pin { name, data }) => (data.data, Request::UpstreamPin { name }, views::members),
+        other => anyhow::bail!("`{other:?}` is no question to a gate"),
+    })
+}
+
+fn agent(command: Agent) -> (PathBuf, Request, People) {
+    match command {
+        Agent::List(data) => (data.data, Request::AgentList, views::agents),
+        Agent::Show { agent, data } => (data.data, Request::AgentShow { agent }, views::agent),
+        Agent::Key { agent, export: cli::KeyForm::Jwk, data } => {
+            (data.data, Request::AgentKey { agent }, |value| value.to_string())
+        }
+    }
+}
+
+fn member(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+async fn token(options: cli::Token, output: &Output) -> anyhow::Result<Exit> {
+    let cli::Token { agent, audience, format, task, url, method, data } = options;
+    let base = url::Url::parse(&audience).context("`--audience` is the door's full URL")?;
+    let base = base.origin().ascii_serialization();
+    let request = Request::Token { agent, audience, task, url, method };
+    let issued = control::ask(&data.data, Some(&base), request).await?;
+    let (token, kind) = (member(&issued, "token"), member(&issued, "type"));
+    let proof = member(&issued, "proof");
+    match format {
+        TokenFormat::Json => output.line(&issued.to_string())?,
+        TokenFormat::Header => {
+            output.line(&format!("Authorization: {kind} {token}"))?;
+            if !proof.is_empty() {
+                output.line(&format!("DPoP: {proof}"))?;
+            }
+        }
+        TokenFormat::Env => {
+            output.line(&format!("AMBIT_TOKEN={token}\nAMBIT_TOKEN_TYPE={kind}"))?;
+            if !proof.is_empty() {
+                output.line(&format!("AMBIT_PROOF={proof}"))?;
+            }
+        }
+    }
+    if kind == "DPoP" {
+        output.talk("note: the token is bound to the agent's key; the proof is good for one request to its URL, within a minute")?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn apply(options: cli::Apply, output: &Output) -> anyhow::Result<Exit> {
+    let loaded = config::load(&options.declared.path)?;
+    let request = Request::Apply { files: loaded.files };
+    ask(&options.data.data, request, output, views::members).await
+}
+
+fn verify(options: &cli::LedgerVerify, output: &Output) -> anyhow::Result<Exit> {
+    let kept = match &options.checkpoint {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))?),
+    };
+    let verified = ops::verify(&options.data, options.key.as_deref(), kept.as_deref())?;
+    output.answer(&verified.value(), |_| views::verified_line(&verified))?;
+    Ok(if verified.holds { Exit::Ok } else { Exit::Unproven })
+}

@@ -1,0 +1,107 @@
+//! The lines of the control socket.
+
+use super::Failed;
+use crate::{config::Files, exit::Exit};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What can be asked of a gate. Nothing here answers an ask.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// Where it listens, since when, how much it holds.
+    Status,
+    /// An access token, with a proof if it is bound.
+    Token { agent: String, audience: String, task: Option<String>, url: Option<String>, method: String },
+    /// Registered agents.
+    AgentList,
+    /// One agent.
+    AgentShow { agent: String },
+    /// An agent's development key, with its private part.
+    AgentKey { agent: String },
+    /// Opens a task.
+    TaskOpen {
+        agent: String,
+        intent: String,
+        user: Option<String>,
+        trigger: Option<String>,
+        params: Map<String, Value>,
+    },
+    /// Stops an agent.
+    Freeze { agent: String, reason: String },
+    /// Lets it act again.
+    Unfreeze { agent: String, reason: String },
+    /// Revokes.
+    Revoke { kind: Which, name: String, reason: String },
+    /// Makes this declared state the one in force.
+    Apply { files: Files },
+    /// Actions, newest last.
+    TraceList { agent: Option<String>, action: Option<String>, decision: Option<String>, limit: Option<u32> },
+    /// All records of a trace or an entry.
+    TraceShow { trace: String },
+    /// Why a trace or an entry, or the last refusal, was decided as it was.
+    Why { trace: Option<String>, agent: Option<String> },
+    /// The ledger's public key.
+    LedgerKey,
+    /// A signed checkpoint.
+    LedgerCheckpoint,
+    /// Writes an export.
+    LedgerExport { file: String },
+    /// Accepts an upstream's definitions.
+    UpstreamPin { name: String },
+}
+
+/// What is revoked.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Which {
+    /// One token.
+    Token,
+    /// All tokens of an agent.
+    Agent,
+    /// One task.
+    Task,
+}
+
+impl Which {
+    /// The word in keys and records.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Which::Token => "token",
+            Which::Agent => "agent",
+            Which::Task => "task",
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Reply {
+    /// It was done, with this outcome.
+    Ok(Value),
+    /// It was not.
+    Failed { exit: u8, message: String },
+}
+
+impl From<anyhow::Result<Value>> for Reply {
+    fn from(served: anyhow::Result<Value>) -> Reply {
+        match served {
+            Ok(value) => Reply::Ok(value),
+            Err(error) => {
+                let exit = error.downcast_ref::<Failed>().map_or(Exit::Failed, |failed| failed.exit);
+                let message = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                Reply::Failed { exit: exit.number(), message }
+            }
+        }
+    }
+}
+
+impl Reply {
+    pub(super) fn into_result(self) -> anyhow::Result<Value> {
+        match self {
+            Reply::Ok(value) => Ok(value),
+            Reply::Failed { exit, message } => Err(Failed { exit: Exit::from_number(exit), message }.into()),
+        }
+    }
+}

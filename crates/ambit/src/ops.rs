@@ -1,0 +1,89 @@
+//! What can be asked of a gate, each as one function over its parts: served over the control socket, or directly.
+
+mod agents;
+mod apply;
+mod holds;
+mod ledger;
+mod pin;
+mod tasks;
+mod tokens;
+mod traces;
+mod why;
+
+pub(crate) use apply::apply_files;
+pub(crate) use ledger::{Verified, verify};
+
+use crate::{
+    app::App,
+    control::{Failed, Request},
+    exit::Exit,
+};
+use model::{AgentName, Name};
+use policy::Compiled;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Serves one request. Everything that changes something is recorded before it is answered.
+pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Value> {
+    match request {
+        Request::Status => Ok(status(app)),
+        Request::Token { agent, audience, task, url, method } => {
+            tokens::issue(app, &agent, &audience, task.as_deref(), (url.as_deref(), &method)).await
+        }
+        Request::AgentList => Ok(agents::list(app)),
+        Request::AgentShow { agent } => agents::show(app, &agent),
+        Request::AgentKey { agent } => agents::key(app, &agent).await,
+        Request::TaskOpen { agent, intent, user, trigger, params } => {
+            let asked = tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
+            tasks::open(app, asked).await
+        }
+        Request::Freeze { agent, reason } => holds::freeze(app, &agent, reason).await,
+        Request::Unfreeze { agent, reason } => holds::unfreeze(app, &agent, reason).await,
+        Request::Revoke { kind, name, reason } => holds::revoke(app, kind, &name, reason).await,
+        Request::Apply { files } => apply::apply(app, files).await,
+        Request::TraceList { agent, action, decision, limit } => {
+            traces::list(app, agent, action, decision, limit).await
+        }
+        Request::TraceShow { trace } => traces::show(app, &trace).await,
+        Request::Why { trace, agent } => why::why(app, trace.as_deref(), agent).await,
+        Request::LedgerKey => Ok(json!({ "vkey": app.store.vkey() })),
+        Request::LedgerCheckpoint => ledger::checkpoint(app),
+        Request::LedgerExport { file } => ledger::export(app, &file),
+        Request::UpstreamPin { name } => pin::pin(app, &name).await,
+    }
+}
+
+fn status(app: &App) -> Value {
+    let world = app.gate.world();
+    json!({
+        "running": true,
+        "version": env!("CARGO_PKG_VERSION"),
+        "boundary": "development",
+        "pid": std::process::id(),
+        "base_url": app.settings.base_url,
+        "ops": app.settings.ops_listen.to_string(),
+        "data": app.settings.data.display().to_string(),
+        "config": app.settings.config.display().to_string(),
+        "admitting": app.gate.is_admitting(),
+        "control_revision": world.revision,
+        "policies": world.compiled.digest().to_string(),
+        "agents": world.compiled.declared().agents.len(),
+        "records": app.store.size(),
+        "stopped": app.store.stopped(),
+    })
+}
+
+/// A registered agent's name.
+fn agent_name(compiled: &Compiled, text: &str) -> anyhow::Result<AgentName> {
+    let known = || {
+        let names: Vec<&str> = compiled.declared().agents.keys().map(Name::as_str).collect();
+        if names.is_empty() { "no agent is registered".to_owned() } else { format!("known: {}", names.join(", ")) }
+    };
+    let name = Name::new(text).ok().filter(|name| compiled.agent(name).is_some());
+    name.ok_or_else(|| usage(format!("no agent `{text}`; {}", known())))
+}
+
+/// A mistake of who asked.
+fn usage(message: impl Into<String>) -> anyhow::Error {
+    Failed { exit: Exit::Usage, message: message.into() }.into()
+}

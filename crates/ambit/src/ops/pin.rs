@@ -1,0 +1,26 @@
+//! Accepts an upstream's tool definitions, and writes them where files alone can be validated with them.
+
+use super::usage;
+use crate::{
+    app::App,
+    config::{LOCK_FILE, write_lock},
+    dev,
+};
+use anyhow::Context as _;
+use model::Name;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Accepts what the upstream shows now, and writes `ambit.lock` beside the gate's configuration.
+pub(super) async fn pin(app: &Arc<App>, name: &str) -> anyhow::Result<Value> {
+    let upstream = Name::new(name).map_err(|error| usage(error.to_string()))?;
+    let count = dev::pin(app, &upstream).await?;
+    let config = &app.settings.config;
+    let directory = if config.is_dir() { Some(config.as_path()) } else { config.parent() };
+    let path = directory.map(|directory| directory.join(LOCK_FILE)).unwrap_or_else(|| LOCK_FILE.into());
+    let world = app.gate.world();
+    let definitions = world.definitions.iter().map(|(action, value)| (action.to_string(), value));
+    let bytes = write_lock(definitions)?;
+    std::fs::write(&path, bytes).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    Ok(json!({ "upstream": upstream.as_str(), "pinned": count, "lock": path.display().to_string() }))
+}

@@ -1,0 +1,162 @@
+//! Why an action was decided as it was: evaluated once more on the recorded facts, off the hot path.
+
+use super::{
+    traces::{canonical_of, filter, read, records, text},
+    usage,
+};
+use crate::{app::App, views};
+use gate::World;
+use model::{
+    ActionId, AskId, Code, Digest, EntryId, Name, TaskId, TokenId, TraceId,
+    Timestamp, record::RecordKind,
+};
+use policy::{Approval, Explanation, Facts, Subject, TaskFacts};
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::Arc};
+use store::{Filter, Record};
+
+/// Explains a trace or an entry (its last decision), or the last refusal.
+pub(super) async fn why(app: &App, of: Option<&str>, agent: Option<String>) -> anyhow::Result<Value> {
+    let filter = match of {
+        Some(of) => Filter { newest_first: true, ..filter(of)? },
+        None => Filter { agent, newest_first: true, ..Filter::default() },
+    };
+    let found = records(app, filter).await?;
+    let decisions = found.iter().filter(|record| {
+        matches!(record.leaf.kind, RecordKind::Opened | RecordKind::Refused | RecordKind::Asked)
+    });
+    let mut decisions = decisions.filter(|record| action(record).is_some());
+    let record = match of {
+        Some(_) => decisions.next(),
+        None => decisions.find(|record| record.leaf.kind != RecordKind::Opened),
+    };
+    let record = record.ok_or_else(|| usage(of.map_or_else(|| "nothing was refused".into(), |of| format!("no decision of `{of}`"))))?;
+    Ok(explain(app, &app.gate.world(), record))
+}
+
+fn action(record: &Record) -> Option<ActionId> {
+    let envelope = read(record.envelope.as_deref()?);
+    ActionId::parse(envelope.get("action")?.as_str()?).ok()
+}
+
+fn explain(app: &App, world: &World, record: &Record) -> Value {
+    let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
+    let again = evaluate_again(world, record, &envelope);
+    let recorded = recorded_sentence(app, &envelope);
+    let same_policies = text(&envelope, "policies").is_none_or(|digest| digest == world.compiled.digest().to_string());
+    let agrees = again.as_ref().is_some_and(|again| {
+        Some(again.decision.as_str()) == envelope.get("decision").and_then(Value::as_str)
+            && again.code.map(Code::slug) == envelope.get("code").and_then(Value::as_str)
+    });
+    let told = again.filter(|_| agrees && same_policies);
+    let sentence = told.as_ref().map_or(recorded, |told| told.sentence.clone());
+    let personal = record.personal.as_ref();
+    let arguments = personal.map(|personal| read(&personal.arguments)).unwrap_or_default();
+    json!({
+        "trace": envelope.get("trace"),
+        "entry": envelope.get("entry"),
+        "at": record.leaf.at.to_string(),
+        "agent": envelope.get("agent"),
+        "version": envelope.get("version"),
+        "action": envelope.get("action"),
+        "arguments": arguments.get("arguments"),
+        "task": envelope.get("task"),
+        "intent": envelope.get("intent"),
+        "decision": envelope.get("decision"),
+        "code": envelope.get("code"),
+        "detail": envelope.get("detail"),
+        "sentence": sentence,
+        "policies": told.as_ref().map(views::findings),
+        "reasons": envelope.get("reasons"),
+        "evaluated_on": if told.is_some() { "the recorded facts" } else { "the record alone: its policies are no longer in force, or it was refused before policy" },
+    })
+}
+
+/// What the record itself says, where no policy decided or those of then are gone.
+fn recorded_sentence(app: &App, envelope: &Value) -> String {
+    let code = envelope.get("code").and_then(Value::as_str).and_then(Code::parse);
+    let agent = text(envelope, "agent").unwrap_or_default();
+    if code == Some(Code::Revoked)
+        && let Some(row) = app.store.state().rows.get(&format!("frozen/agent/{agent}"))
+    {
+        let row = read(row);
+        let (at, reason) = (text(&row, "at").unwrap_or_default(), text(&row, "reason").unwrap_or_default());
+        return format!("agent `{agent}` is frozen since {at}: {reason}");
+    }
+    let action = text(envelope, "action").and_then(|action| ActionId::parse(&action).ok());
+    if let (Some(Code::NotInCatalog), Some(action), Ok(agent)) = (code, action, Name::new(&agent))
+        && let Some(missing) = app.gate.world().compiled.missing(&agent, &action)
+    {
+        return missing.sentence;
+    }
+    let detail = text(envelope, "detail");
+    detail.or_else(|| code.map(|code| code.sentence().to_owned())).unwrap_or_else(|| "it was allowed".to_owned())
+}
+
+/// The explanation under the policies in force, if they still know this version of the agent.
+fn evaluate_again(world: &World, record: &Record, envelope: &Value) -> Option<Explanation> {
+    let personal = record.personal.as_ref()?;
+    let (subject_part, arguments) = (read(&personal.subject), canonical_of(&personal.arguments)?);
+    let facts = facts(record, envelope, &subject_part, &personal.subject)?;
+    let subject = subject(envelope, &facts)?;
+    let slice = world.compiled.slice(&subject.version, &action(record)?)?;
+    let call = slice.look_up(arguments.get("arguments")?.clone()).ok()?;
+    Some(policy::why(&world.compiled, &subject, &call, &facts))
+}
+
+fn subject(envelope: &Value, facts: &Facts) -> Option<Subject> {
+    Some(Subject {
+        agent: Name::new(&text(envelope, "agent")?).ok()?,
+        version: Digest::from_hex(&text(envelope, "version")?)?,
+        instance: text(envelope, "instance"),
+        user: facts.task.as_ref().and_then(|task| task.user.clone()),
+        task: text(envelope, "task").and_then(|task| TaskId::parse(&task)),
+        token: text(envelope, "token").and_then(|token| TokenId::parse(&token)),
+        bound: envelope.get("bound").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
+/// The facts of then, as far as the record holds them.
+fn facts(record: &Record, envelope: &Value, subject: &Value, subject_bytes: &[u8]) -> Option<Facts> {
+    let groups = subject.get("groups").and_then(Value::as_array).map(|groups| {
+        groups.iter().filter_map(|group| Name::new(group.as_str()?).ok()).collect()
+    });
+    Some(Facts {
+        entry: EntryId::parse(&text(envelope, "entry")?)?,
+        trace: TraceId::parse(&text(envelope, "trace")?)?,
+        now: record.leaf.at,
+        control_revision: text(envelope, "control_revision").and_then(|revision| revision.parse().ok()).unwrap_or(0),
+        development: text(envelope, "boundary").as_deref() == Some("development"),
+        user_groups: groups.unwrap_or_default(),
+        task: task(envelope, subject, subject_bytes).map(Arc::new),
+        approval: approval(envelope),
+        edge: if text(envelope, "edge").as_deref() == Some("http") { "http" } else { "mcp" },
+    })
+}
+
+fn task(envelope: &Value, subject: &Value, subject_bytes: &[u8]) -> Option<TaskFacts> {
+    let params = canonical_of(subject_bytes)?.get("task_params")?.clone();
+    Some(TaskFacts {
+        id: TaskId::parse(&text(envelope, "task")?)?,
+        agent: Name::new(&text(envelope, "agent")?).ok()?,
+        user: text(subject, "user").and_then(|user| Name::new(&user).ok()),
+        intent: text(envelope, "intent").and_then(|intent| Name::new(&intent).ok()),
+        params,
+        expires: text(subject, "task_expires").and_then(|at| at.parse().ok()).map(Timestamp)?,
+        trigger: text(subject, "trigger").unwrap_or_default(),
+    })
+}
+
+fn approval(envelope: &Value) -> Option<Approval> {
+    let signed = envelope.get("signed")?;
+    let texts = |member: &str| -> Option<Vec<String>> {
+        let list = signed.get(member)?.as_array()?;
+        list.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let rules: Option<BTreeSet<Name>> = texts("rules")?.iter().map(|rule| Name::new(rule).ok()).collect();
+    Some(Approval {
+        ask: AskId::parse(&text(envelope, "ask")?)?,
+        reasons: texts("reasons")?.into_iter().collect(),
+        rules: rules?,
+    })
+}
