@@ -4,6 +4,7 @@ use crate::{
     bytes::{Reader, Short, put_block},
     hash::sha256,
     keyring::{Kek, MacPurpose, WrappedKey},
+    leaf::Leaf,
 };
 use model::{Digest, Timestamp, record::StateChange};
 
@@ -86,6 +87,17 @@ impl Row {
     pub fn boxes(&self) -> impl Iterator<Item = &[u8]> {
         let mut reader = Reader(&self.sealed);
         std::iter::from_fn(move || reader.block().ok())
+    }
+
+    /// The leaf at this place of the batch, if the leaves before it can be read.
+    #[must_use]
+    pub fn leaf(&self, place: usize) -> Option<Leaf> {
+        let mut rest = self.leaves.as_slice();
+        for _ in 0..place {
+            let (_, length) = Leaf::decode(rest).ok()?;
+            rest = rest.get(length..)?;
+        }
+        Leaf::decode(rest).ok().map(|(leaf, _)| leaf)
     }
 
     /// The stored leaf hashes.

@@ -19,6 +19,7 @@ pub mod limits;
 mod medium;
 mod memory;
 mod seal;
+mod verify;
 pub mod volatile;
 mod writer;
 
@@ -33,4 +34,5 @@ pub use leaf::{Commitments, LEAF_VERSION, Leaf, LeafError};
 pub use medium::{Fatal, Medium, Tail};
 pub use memory::{Claim, EffectError, Memory, read_effects};
 pub use seal::{Disclosed, OpenError, Personal, Stamp, box_keys, disclose};
+pub use verify::{Finding, Problem, Report, Verifier, entries_of};
 pub use writer::Writer;

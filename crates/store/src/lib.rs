@@ -6,13 +6,20 @@
 mod archive;
 mod directory;
 mod error;
+pub mod forgetful;
+mod index;
 pub mod limits;
+mod record;
 mod resume;
 mod sqlite;
 mod start;
+mod verify;
 mod view;
 
 pub use archive::Archive;
 pub use error::StoreError;
+pub use index::{Filter, Index, TraceSummary};
+pub use record::Record;
 pub use start::{Options, Store};
+pub use verify::verify;
 pub use view::{OnChange, State};

@@ -3,15 +3,19 @@
 use crate::{
     archive::Archive,
     directory::Directory,
-    error::StoreError,
+    error::{During, StoreError},
+    index::Index,
     limits::KEEPER_PACE,
+    record::{Opener, Record},
     resume::integrity,
     sqlite::{self, SqliteArchive, SqliteMedium},
     view::{OnChange, State, View},
 };
 use ledger::{Entropy, Journal, Kek, Keyring, Medium, Memory, Purpose, Writer};
 use model::{EntryId, Timestamp};
+use rusqlite::Connection;
 use std::{
+    any::Any,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -40,7 +44,19 @@ pub struct Store {
     journal: Journal,
     threads: Vec<JoinHandle<()>>,
     shared: Arc<Shared>,
-    _directory: Option<Directory>,
+    /// Keeps others out until the threads have ended.
+    _hold: Box<dyn Any + Send + Sync>,
+}
+
+/// A disk that was opened.
+pub(crate) struct Found {
+    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) kek: Kek,
+    pub(crate) node: u64,
+    pub(crate) index: Connection,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// Keeps others out for as long as it lives.
+    pub(crate) hold: Box<dyn Any + Send + Sync>,
 }
 
 /// What the threads share.
@@ -48,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) view: Arc<View>,
     pub(crate) archive: Arc<dyn Archive>,
     pub(crate) kek: Kek,
+    opener: Arc<Opener>,
+    index: Index,
     entropy: Arc<dyn Entropy>,
     signer: NoteSigner,
     /// The last checkpoint that was signed and kept.
@@ -81,19 +99,19 @@ impl Store {
             unsnapped: 0,
             opened: now,
         };
-        Store::start(archive, medium, kek, node, &options, entropy, Some(directory))
+        directory.touch(&directory.index())?;
+        let index = Connection::open(directory.index()).during("opened (index)")?;
+        let found = Found { archive, kek, node, index, entropy, hold: Box::new(directory) };
+        Store::start(found, medium, &options)
     }
 
     /// Starts a store over a medium and its archive.
     pub(crate) fn start<M: Medium + 'static>(
-        archive: Arc<dyn Archive>,
+        found: Found,
         medium: impl FnOnce(Arc<View>, Option<Checkpoint>, Kek, Arc<dyn Entropy>) -> M,
-        kek: Kek,
-        node: u64,
         options: &Options,
-        entropy: Arc<dyn Entropy>,
-        directory: Option<Directory>,
     ) -> Result<Store, StoreError> {
+        let Found { archive, kek, node, index, entropy, hold } = found;
         let signer = signer(archive.as_ref(), &kek, node, options, entropy.as_ref())?;
         let note = archive.kept()?;
         let kept =
@@ -101,20 +119,24 @@ impl Store {
         let view = Arc::new(View::default());
         let size = kept.as_ref().map(Checkpoint::size);
         let medium = medium(view.clone(), kept, kek.clone(), entropy.clone());
-        let keyring = Keyring::new(kek.clone(), entropy.clone());
-        let (journal, writer) = Writer::open(medium, keyring)?;
+        let (journal, writer) = Writer::open(medium, Keyring::new(kek.clone(), entropy.clone()))?;
+        let opener = Arc::new(Opener::new(archive.clone(), kek.clone()));
+        let index = Index::new(index, node, view.now_at().size, archive.clone(), opener.clone())?;
         let shared = Arc::new(Shared {
             view,
             archive,
             kek,
+            opener,
+            index,
             entropy,
             signer,
             kept: Mutex::new(size.zip(note)),
             stopped: Mutex::new(None),
         });
-        let mut store = Store { journal, threads: Vec::new(), shared, _directory: directory };
+        let mut store = Store { journal, threads: Vec::new(), shared, _hold: hold };
         store.spawn("ledger-writer", move |shared| shared.write(writer))?;
         store.spawn("ledger-keeper", |shared| shared.watch())?;
+        store.spawn("ledger-index", |shared| shared.index.follow(&shared.view))?;
         Ok(store)
     }
 
@@ -168,6 +190,17 @@ impl Store {
     #[must_use]
     pub fn size(&self) -> u64 {
         self.shared.view.now_at().size
+    }
+
+    /// Everything searchable. It lags; [`Index::caught_up`] waits for a record.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.shared.index
+    }
+
+    /// One record, opened as far as its keys are there; `None` if there is none with this sequence.
+    pub fn read(&self, sequence: u64) -> Result<Option<Record>, StoreError> {
+        self.shared.opener.read(sequence)
     }
 
     /// Why the writer stopped, if it did.
@@ -235,6 +268,7 @@ impl Shared {
             *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
         }
         self.view.end();
+        self.index.end();
     }
 
     /// The keeper's thread: signs at most once per second, bounds the write-ahead log.

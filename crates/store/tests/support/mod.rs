@@ -1,0 +1,146 @@
+//! What the store's tests write, and the two disks they write to.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use ledger::{AppendError, Durable, Entropy, Stamp};
+use model::{
+    EntryId, Timestamp,
+    record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
+};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use store::{Options, Store, StoreError, forgetful::Disk};
+
+pub const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+pub struct Chance;
+
+impl Entropy for Chance {
+    fn fill(&self, out: &mut [u8]) {
+        aws_lc_rs::rand::fill(out).unwrap();
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Note {
+    pub kind: RecordKind,
+    pub envelope: String,
+    pub subject: String,
+    pub human: &'static str,
+    pub conditions: Vec<Condition>,
+    pub changes: Vec<StateChange>,
+}
+
+impl Recordable for Note {
+    fn kind(&self) -> RecordKind {
+        self.kind
+    }
+    fn scope(&self) -> KeyScope {
+        KeyScope { tenant: String::new(), human: self.human.into() }
+    }
+    fn parts(&self) -> Parts {
+        Parts {
+            envelope: self.envelope.clone().into_bytes(),
+            subject: self.subject.clone().into_bytes(),
+            arguments: b"{\"amount\":12}".to_vec(),
+            result: Vec::new(),
+        }
+    }
+    fn conditions(&self) -> Vec<Condition> {
+        self.conditions.clone()
+    }
+    fn changes(&self) -> Vec<StateChange> {
+        self.changes.clone()
+    }
+}
+
+pub fn note(kind: RecordKind) -> Note {
+    Note {
+        kind,
+        envelope: "{\"v\":1}".into(),
+        subject: "{\"user\":\"ana\"}".into(),
+        human: "ana",
+        conditions: Vec::new(),
+        changes: Vec::new(),
+    }
+}
+
+pub fn opens(number: u128) -> Note {
+    let entry = EntryId(number);
+    let envelope = format!(
+        "{{\"agent\":\"helpdesk\",\"entry\":\"{entry}\",\"trace\":\"{number:032x}\",\"v\":1}}"
+    );
+    Note { envelope, conditions: vec![Condition::Opens(entry)], ..note(RecordKind::Opened) }
+}
+
+pub fn closes(number: u128) -> Note {
+    let entry = EntryId(number);
+    let envelope = format!("{{\"entry\":\"{entry}\",\"v\":1}}");
+    Note { envelope, conditions: vec![Condition::Closes(entry)], ..note(RecordKind::Outcome) }
+}
+
+pub fn sets(kind: RecordKind, key: &str, value: Option<&str>) -> Note {
+    let value = value.map(|value| value.as_bytes().to_vec());
+    Note { changes: vec![StateChange { key: key.into(), value }], ..note(kind) }
+}
+
+pub fn stamp() -> Stamp {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut seed = [9; 32];
+    Chance.fill(&mut seed);
+    seed[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Stamp { now: NOW, seed }
+}
+
+pub fn write(store: &Store, note: Note) -> Result<Durable<Note>, AppendError> {
+    let pending = store.journal().append(note, stamp()).map_err(|refused| refused.error)?;
+    pending.wait_blocking().map_err(|refused| refused.error)
+}
+
+/// A disk that stores can be opened on, one after the other.
+pub trait Subject {
+    fn open_at(&self, now: Timestamp) -> Result<Store, StoreError>;
+    fn open(&self) -> Result<Store, StoreError> {
+        self.open_at(NOW)
+    }
+    /// The process ends at once; whatever the disk may forget is forgotten.
+    fn crash(&self, store: Store);
+}
+
+pub struct OnSqlite(pub tempfile::TempDir);
+
+impl OnSqlite {
+    pub fn new() -> OnSqlite {
+        OnSqlite(tempfile::tempdir().unwrap())
+    }
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+}
+
+impl Subject for OnSqlite {
+    fn open_at(&self, now: Timestamp) -> Result<Store, StoreError> {
+        Store::open(&self.path(), Options::default(), now, Arc::new(Chance))
+    }
+    fn crash(&self, store: Store) {
+        drop(store);
+    }
+}
+
+#[derive(Default)]
+pub struct OnForgetful(pub Disk);
+
+impl Subject for OnForgetful {
+    fn open_at(&self, _now: Timestamp) -> Result<Store, StoreError> {
+        self.0.open(&Options::default(), Arc::new(Chance))
+    }
+    fn crash(&self, store: Store) {
+        self.0.power_off();
+        drop(store);
+        self.0.power_on();
+    }
+}
