@@ -104,7 +104,7 @@ impl Bench {
         command.arg("--data").arg(self.home.join("data"));
         let ended = quiet(command)?.or_fail("`ambit token`")?;
         let value: Value = serde_json::from_str(&ended.lines.join("\n"))?;
-        let token = value.get("access_token").and_then(Value::as_str).context("no access_token")?;
+        let token = value.get("token").and_then(Value::as_str).context("no token")?;
         Ok(format!("Bearer {token}"))
     }
 

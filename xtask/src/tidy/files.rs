@@ -7,7 +7,7 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf};
 
-/// Style's limit; a longer file is several rooms.
+/// Style's limit; a longer file is several rooms. Tests are data and not counted.
 const CODE_LINES: usize = 800;
 
 /// Names that say nothing about what is inside.
@@ -64,8 +64,10 @@ pub(super) fn sizes(workspace: &Workspace) -> Result<Vec<String>> {
             .filter(|line| !line.is_empty() && !line.starts_with("//"))
             .count()
     };
+    let is_test = |file: &PathBuf| file.iter().any(|part| part == "tests" || part == "tests.rs");
     let all = sources(workspace)?;
-    let counted = all.iter().map(|(file, text)| (file, code(text)));
+    let counted =
+        all.iter().filter(|(file, _)| !is_test(file)).map(|(file, text)| (file, code(text)));
     let broken = counted.filter(|(_, lines)| *lines > CODE_LINES);
     Ok(broken.map(|(file, lines)| format!("{}: {lines} lines of code", file.display())).collect())
 }
@@ -89,8 +91,6 @@ pub(super) fn marks(workspace: &Workspace) -> Result<Vec<String>> {
         ["XX", "X"].concat(),
         ["#[ign", "ore"].concat(),
         ["should_", "panic"].concat(),
-        ["todo", "!("].concat(),
-        ["unimplemented", "!("].concat(),
     ];
     let mut broken = Vec::new();
     for (file, text) in sources(workspace)? {

@@ -79,7 +79,11 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["store", "testkit"], "SQL stays in the store; tests damage its files"),
     ("jsonwebtoken", &["identity", "testkit"], "one place verifies tokens; tests forge them"),
     ("serde-saphyr", &["declared"], "YAML is read in one place"),
-    ("miette", &["declared", "ambit"], "carets are drawn by declared and shown by ambit"),
+    (
+        "miette",
+        &["declared", "policy", "ambit"],
+        "carets; in policy only to read the places of Cedar's errors",
+    ),
     ("jsonschema", &["policy", "declared"], "arguments and the declared schema"),
     ("axum", &["issuer", "ambit"], "shells only: the gate's hot path branches off at hyper"),
     ("clap", &["ambit", "xtask"], "only the binary and the developer commands have a command line"),
