@@ -39,7 +39,7 @@ fn with(condition: Condition) -> Note {
 fn what_was_acknowledged_is_there_after_a_crash(disk: &impl Subject) {
     let store = disk.open().unwrap();
     let places: Vec<u64> =
-        (0..50).map(|number| write(&store, opens(number)).unwrap().place().sequence).collect();
+        (0..50).map(|number| write(&store, opens(number)).unwrap().sequence).collect();
     assert_eq!(places, (0..50).collect::<Vec<_>>());
     write(&store, closes(7)).unwrap();
     write(&store, sets(RecordKind::Control, "frozen/agent/a", Some("1"))).unwrap();
@@ -59,7 +59,7 @@ fn what_was_acknowledged_is_there_after_a_crash(disk: &impl Subject) {
     assert_eq!(store.live("task/1").as_deref(), Some(b"{}".as_slice()));
     let open: Vec<_> = (0..50).filter(|number| *number != 7).map(EntryId).collect();
     assert_eq!(store.recovered(), open);
-    assert_eq!(write(&store, closes(8)).unwrap().place().sequence, 55);
+    assert_eq!(write(&store, closes(8)).unwrap().sequence, 55);
 }
 
 fn one_opener_at_a_time(disk: &impl Subject) {
@@ -135,7 +135,7 @@ fn named_secrets_come_back(disk: &impl Subject) {
 
 fn records_are_read_back_opened(disk: &impl Subject) {
     let store = disk.open().unwrap();
-    let place = write(&store, opens(77)).unwrap().place();
+    let place = write(&store, opens(77)).unwrap();
     write(&store, Note { human: "ben", ..closes(77) }).unwrap();
     for _ in 0..2 {
         let record = store.read(place.sequence).unwrap().unwrap();
@@ -160,7 +160,7 @@ fn the_index_answers_and_can_be_rebuilt(disk: &impl Subject) {
     }
     let refused = "{\"agent\":\"helpdesk\",\"code\":\"forbidden\",\"decision\":\"deny\",\"v\":1}";
     let last = write(&store, Note { envelope: refused.into(), ..note(RecordKind::Refused) });
-    let last = last.unwrap().place().sequence;
+    let last = last.unwrap().sequence;
     for round in 0..2 {
         if round == 1 {
             store.index().rebuild().unwrap();

@@ -75,7 +75,7 @@ fn each_durable_write_fails_in_each_way() {
                 assert!(there.contains(&record.entry().unwrap().0));
             }
             // The store goes on where it is: the next record is chained to what is there.
-            let next = write(&store, opens(99_999)).unwrap().place().sequence;
+            let next = write(&store, opens(99_999)).unwrap().sequence;
             assert_eq!(next, there.len() as u64);
             disk.crash(store);
             assert!(disk.open().unwrap().recovered().contains(&EntryId(99_999)));

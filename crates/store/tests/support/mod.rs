@@ -1,7 +1,7 @@
 //! What the store's tests write, and the two disks they write to.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-use ledger::{AppendError, Durable, Entropy, Stamp};
+use ledger::{AppendError, Entropy, Place, Stamp};
 use model::{
     EntryId, Timestamp,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
@@ -15,9 +15,9 @@ use std::{
 };
 use store::{Options, Store, StoreError, forgetful::Disk};
 
-pub const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
-pub struct Chance;
+pub(crate) struct Chance;
 
 impl Entropy for Chance {
     fn fill(&self, out: &mut [u8]) {
@@ -26,13 +26,13 @@ impl Entropy for Chance {
 }
 
 #[derive(Clone, Debug)]
-pub struct Note {
-    pub kind: RecordKind,
-    pub envelope: String,
-    pub subject: String,
-    pub human: &'static str,
-    pub conditions: Vec<Condition>,
-    pub changes: Vec<StateChange>,
+pub(crate) struct Note {
+    pub(crate) kind: RecordKind,
+    pub(crate) envelope: String,
+    pub(crate) subject: String,
+    pub(crate) human: &'static str,
+    pub(crate) conditions: Vec<Condition>,
+    pub(crate) changes: Vec<StateChange>,
 }
 
 impl Recordable for Note {
@@ -58,7 +58,7 @@ impl Recordable for Note {
     }
 }
 
-pub fn note(kind: RecordKind) -> Note {
+pub(crate) fn note(kind: RecordKind) -> Note {
     Note {
         kind,
         envelope: "{\"v\":1}".into(),
@@ -69,7 +69,7 @@ pub fn note(kind: RecordKind) -> Note {
     }
 }
 
-pub fn opens(number: u128) -> Note {
+pub(crate) fn opens(number: u128) -> Note {
     let entry = EntryId(number);
     let envelope = format!(
         "{{\"agent\":\"helpdesk\",\"entry\":\"{entry}\",\"trace\":\"{number:032x}\",\"v\":1}}"
@@ -77,18 +77,18 @@ pub fn opens(number: u128) -> Note {
     Note { envelope, conditions: vec![Condition::Opens(entry)], ..note(RecordKind::Opened) }
 }
 
-pub fn closes(number: u128) -> Note {
+pub(crate) fn closes(number: u128) -> Note {
     let entry = EntryId(number);
     let envelope = format!("{{\"entry\":\"{entry}\",\"v\":1}}");
     Note { envelope, conditions: vec![Condition::Closes(entry)], ..note(RecordKind::Outcome) }
 }
 
-pub fn sets(kind: RecordKind, key: &str, value: Option<&str>) -> Note {
+pub(crate) fn sets(kind: RecordKind, key: &str, value: Option<&str>) -> Note {
     let value = value.map(|value| value.as_bytes().to_vec());
     Note { changes: vec![StateChange { key: key.into(), value }], ..note(kind) }
 }
 
-pub fn stamp() -> Stamp {
+pub(crate) fn stamp() -> Stamp {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut seed = [9; 32];
     Chance.fill(&mut seed);
@@ -96,13 +96,15 @@ pub fn stamp() -> Stamp {
     Stamp { now: NOW, seed }
 }
 
-pub fn write(store: &Store, note: Note) -> Result<Durable<Note>, AppendError> {
+/// Waits for the evidence; gives where the record stands.
+pub(crate) fn write(store: &Store, note: Note) -> Result<Place, AppendError> {
     let pending = store.journal().append(note, stamp()).map_err(|refused| refused.error)?;
-    pending.wait_blocking().map_err(|refused| refused.error)
+    let durable = pending.wait_blocking().map_err(|refused| refused.error)?;
+    Ok(durable.place())
 }
 
 /// A disk that stores can be opened on, one after the other.
-pub trait Subject {
+pub(crate) trait Subject {
     fn open_at(&self, now: Timestamp) -> Result<Store, StoreError>;
     fn open(&self) -> Result<Store, StoreError> {
         self.open_at(NOW)
@@ -111,13 +113,13 @@ pub trait Subject {
     fn crash(&self, store: Store);
 }
 
-pub struct OnSqlite(pub tempfile::TempDir);
+pub(crate) struct OnSqlite(pub(crate) tempfile::TempDir);
 
 impl OnSqlite {
-    pub fn new() -> OnSqlite {
+    pub(crate) fn new() -> OnSqlite {
         OnSqlite(tempfile::tempdir().unwrap())
     }
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("data")
     }
 }
@@ -132,7 +134,7 @@ impl Subject for OnSqlite {
 }
 
 #[derive(Default)]
-pub struct OnForgetful(pub Disk);
+pub(crate) struct OnForgetful(pub(crate) Disk);
 
 impl Subject for OnForgetful {
     fn open_at(&self, _now: Timestamp) -> Result<Store, StoreError> {
