@@ -7,10 +7,12 @@
 pub mod admit;
 pub mod decide;
 pub mod execute;
+pub mod json;
 pub mod limits;
 pub mod mediate;
 pub mod metrics;
 pub mod settle;
+mod upstreams;
 pub mod wire;
 pub mod world;
 

@@ -28,6 +28,7 @@ impl Edge {
 }
 
 /// The credential as it came, not yet believed.
+#[derive(Clone)]
 pub struct Credential {
     /// How it is presented.
     pub scheme: identity::Scheme,
@@ -164,9 +165,9 @@ impl Gate {
                 let gate = Arc::clone(self);
                 let trace = request.trace;
                 self.running.spawn(async move { gate.carry_out(departure, request, reply).await });
-                answer.await.unwrap_or_else(|_| {
-                    Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace))
-                })
+                answer
+                    .await
+                    .unwrap_or_else(|_| Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace)))
             }
             Err(refusal) => Answer::Refused(refusal),
         }
@@ -176,18 +177,18 @@ impl Gate {
         let mut last = Refusal::new(Code::Undecidable, request.trace);
         for _ in 0..limits::MAX_DECISIONS {
             let world = self.world();
-            let actor = admit::authenticate(self, &world, request).await?;
-            let (actor, task) = admit::identify(self, &world, actor, request).await?;
-            let (actor, call) = admit::look_up(self, &world, actor, request).await?;
+            let actor = admit::authenticate(self, &world, request)?;
+            let task = admit::identify(self, &world, &actor, request).await?;
+            let call = admit::look_up(self, &world, &actor, request).await?;
             let facts = decide::context(self, &world, &actor, task, request);
-            let clearance = decide::settle_verdict(self, &world, actor, call, facts, request).await?;
+            let clearance = decide::evaluate(self, &world, &actor, call, facts).await?;
             let observing = !clearance.is_consequential();
             match execute::commit(self, clearance).await {
                 Ok(departure) => {
                     self.metrics.opened(observing);
                     return Ok(departure);
                 }
-                Err(not_written) => match settle::unwritten(self, not_written, request).await {
+                Err(not_written) => match settle::unwritten(self, &actor, not_written).await {
                     settle::Unwritten::DecideAgain(refusal) => last = refusal,
                     settle::Unwritten::Refused(refusal) => return Err(refusal),
                 },
@@ -196,7 +197,12 @@ impl Gate {
         Err(last)
     }
 
-    async fn carry_out(self: Arc<Self>, departure: Departure, request: ActionRequest, mut reply: oneshot::Sender<Answer>) {
+    async fn carry_out(
+        self: Arc<Self>,
+        departure: Departure,
+        request: ActionRequest,
+        mut reply: oneshot::Sender<Answer>,
+    ) {
         let mut exchange = settle::Exchange::begin(Arc::clone(&self), departure, &request);
         let response = tokio::select! {
             response = execute::forward(&self, &mut exchange, request) => response,
@@ -220,7 +226,7 @@ pub fn refusal_of(error: &AppendError, trace: TraceId) -> Refusal {
         AppendError::Moved => Code::Revoked,
         AppendError::Failed(Condition::Unused { .. }) => Code::ProofReplayed,
         AppendError::Failed(Condition::Within { .. }) => Code::LimitReached,
-        AppendError::Failed(_) | AppendError::Stopped => Code::Unrecorded,
+        AppendError::Failed(_) | AppendError::Stopped | AppendError::Unfit(_) => Code::Unrecorded,
         AppendError::Saturated => Code::Saturated,
     };
     Refusal::new(code, trace)

@@ -1,0 +1,177 @@
+//! One process's parts, opened together: store, gate, keys, and the world that decisions read.
+
+mod directory;
+mod keys;
+pub(crate) mod world;
+
+pub(crate) use keys::agent_key_name;
+
+use crate::settings::Settings;
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use canonical::Value;
+use gate::{Clock, Gate};
+use identity::SigningKey;
+use ledger::{Entropy, Stamp};
+use model::{
+    Timestamp,
+    record::{Parts, RecordKind, Recordable, StateChange},
+};
+use std::sync::Arc;
+use store::Store;
+
+/// The system's clock; the only place where this process reads the time.
+pub(crate) struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Timestamp(since.ok().and_then(|since| i64::try_from(since.as_micros()).ok()).unwrap_or(0))
+    }
+}
+
+/// The operating system's random numbers, through the cryptographic library.
+pub(crate) struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        if aws_lc_rs::rand::fill(bytes).is_err() {
+            // Without randomness nothing can be sealed or signed safely: stop rather than go on with zeros.
+            std::process::abort();
+        }
+    }
+}
+
+/// The parts of a running gate, or of a command that opened the data directory itself.
+pub(crate) struct App {
+    /// State, journal and index.
+    pub(crate) store: Arc<Store>,
+    /// The flow.
+    pub(crate) gate: Arc<Gate>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// The process's settings.
+    pub(crate) settings: Settings,
+    /// The key that new tokens are signed with.
+    pub(crate) signing: ArcSwap<SigningKey>,
+    /// Serialises changes of control state with the world that is published from them.
+    publishing: tokio::sync::Mutex<()>,
+}
+
+impl App {
+    /// Opens the data directory, checks it, closes what an earlier run left open.
+    pub(crate) async fn open(settings: Settings) -> anyhow::Result<Arc<App>> {
+        install_crypto();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let options = store::Options::default();
+        let store = Store::open(&settings.data, options, clock.now(), Arc::clone(&entropy))
+            .with_context(|| format!("the data directory `{}` cannot be opened", settings.data.display()))?;
+        let store = Arc::new(store);
+        let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref()).await?;
+        let world = world::build(&store, clock.now())?;
+        let mut handle_key = [0_u8; 32];
+        entropy.fill(&mut handle_key);
+        let base_url = settings.base_url.clone();
+        let client = upstream::Client::new(upstream::Settings::default())?;
+        let broker = broker(&settings);
+        let gate = Gate::new(gate::Parts {
+            store: Arc::clone(&store),
+            broker,
+            mcp: upstream::mcp::Mcp::new(),
+            client,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            settings: gate::Settings {
+                issuer: base_url.clone(),
+                base_url,
+                development: true,
+                handle_key,
+                guards: settings.guards,
+            },
+            world,
+        });
+        let left_open = store.recovered();
+        let closed = gate::settle::recover(&gate, left_open).await;
+        if closed > 0 {
+            tracing::warn!(closed, "entries left open by an earlier run were closed as unknown");
+        }
+        let signing = ArcSwap::from(Arc::new(signing));
+        Ok(Arc::new(App { store, gate, clock, entropy, settings, signing, publishing: tokio::sync::Mutex::new(()) }))
+    }
+
+    /// The time, and a seed, for one record.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.gate.stamp()
+    }
+
+    /// Ten random bytes for an id.
+    pub(crate) fn random(&self) -> [u8; 10] {
+        let mut bytes = [0_u8; 10];
+        self.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// Changes control state through the ledger, then publishes the world made from it. When this returns, the change
+    /// is durable and every later entry is checked against it.
+    pub(crate) async fn control(&self, what: Control) -> anyhow::Result<()> {
+        let _one_at_a_time = self.publishing.lock().await;
+        let pending = self.store.journal().append(what, self.stamp());
+        let pending = pending.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
+        let durable = pending.await.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
+        drop(durable);
+        self.publish()
+    }
+
+    /// Makes the world anew from the store's control state.
+    pub(crate) fn publish(&self) -> anyhow::Result<()> {
+        let world = world::build(&self.store, self.clock.now())?;
+        self.gate.publish(world);
+        Ok(())
+    }
+}
+
+/// A change of control state, with what its record says.
+pub(crate) struct Control {
+    /// What was done, in a word: `apply`, `freeze`, `pin`, `key`.
+    pub(crate) what: &'static str,
+    /// Why, in the words of who did it.
+    pub(crate) reason: String,
+    /// The rows that change.
+    pub(crate) changes: Vec<StateChange>,
+}
+
+impl Recordable for Control {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Control
+    }
+
+    fn parts(&self) -> Parts {
+        let keys = self.changes.iter().map(|change| Value::String(change.key.clone())).collect();
+        let envelope = gate::json::object([
+            ("boundary", "development".into()),
+            ("changes", Value::Array(keys)),
+            ("reason", self.reason.as_str().into()),
+            ("v", Value::Integer(1)),
+            ("what", self.what.into()),
+        ]);
+        Parts { envelope: envelope.to_bytes(), ..Parts::default() }
+    }
+
+    fn changes(&self) -> Vec<StateChange> {
+        self.changes.clone()
+    }
+}
+
+fn broker(settings: &Settings) -> upstream::Broker {
+    upstream::Broker::new(Arc::new(|name: &str| std::env::var(name).ok()), settings.secrets_dir.clone())
+}
+
+/// One provider for TLS and JOSE, installed before anything uses either.
+pub(crate) fn install_crypto() {
+    identity::install_crypto();
+    // A second installation is refused and harmless.
+    let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
+}

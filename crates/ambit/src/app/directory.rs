@@ -1,0 +1,71 @@
+//! What the token service may know of agents, tasks and keys.
+
+use super::{App, world};
+use gate::Edge;
+use identity::{AgentKeys, SigningKey, VerificationKeys};
+use issuer::{Directory, RegisteredAgent, TaskGrant};
+use model::{AgentName, Code, Digest, TaskId, Timestamp, declared::UpstreamKind};
+use policy::TaskFacts;
+use std::{collections::BTreeMap, sync::Arc};
+
+impl Directory for App {
+    fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>> {
+        let world = self.gate.world();
+        let entry = world.compiled.agent(name)?;
+        let keys = AgentKeys::parse(&world::agent_keys(&self.store.state(), name.as_str())?).ok()?;
+        let declared = world.compiled.declared();
+        let boundary = declared.boundaries.get(&entry.declared.boundary)?;
+        let doors = boundary.upstreams.iter().filter_map(|upstream| {
+            let edge = match declared.upstreams.get(upstream)?.kind {
+                UpstreamKind::Mcp => Edge::Mcp,
+                UpstreamKind::Http => Edge::Http,
+            };
+            Some((self.gate.door(edge, upstream), upstream.clone()))
+        });
+        Some(Arc::new(RegisteredAgent {
+            version: entry.version,
+            keys: Arc::new(keys),
+            proof: entry.declared.credentials.proof,
+            ttl: entry.declared.credentials.ttl,
+            doors: doors.collect::<BTreeMap<_, _>>(),
+        }))
+    }
+
+    fn task(&self, id: TaskId) -> Option<TaskGrant> {
+        let task = TaskFacts::from_bytes(&self.store.live(&format!("task/{id}"))?).ok()?;
+        Some(TaskGrant { agent: task.agent, user: task.user, expires: task.expires })
+    }
+
+    fn is_revoked(&self, subject: &Digest) -> bool {
+        self.gate.world().revoked.contains(subject)
+    }
+
+    fn control_revision(&self) -> u64 {
+        self.gate.world().revision
+    }
+
+    fn signing_key(&self) -> Arc<SigningKey> {
+        self.signing.load_full()
+    }
+
+    fn verification_keys(&self) -> Arc<VerificationKeys> {
+        Arc::clone(&self.gate.world().keys)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn stamp(&self) -> ledger::Stamp {
+        self.gate.stamp()
+    }
+
+    fn random(&self) -> [u8; 10] {
+        App::random(self)
+    }
+
+    fn refused_before_authentication(&self, code: Code, reason: &'static str) {
+        tracing::debug!(%code, reason, "a token request was refused before its client was authenticated");
+        self.gate.refused_at_issuer(code);
+    }
+}

@@ -1,0 +1,133 @@
+//! Makes what decisions read from the store's control state.
+
+use canonical::Value;
+use gate::World;
+use identity::{PublicKey, Validity, VerificationKeys};
+use model::{ActionId, Digest, Timestamp, declared::Declared, declared::PolicyFile};
+use policy::{Compiled, Definition, Definitions};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+use store::{State, Store};
+
+/// The row of the declared file.
+pub(crate) const DECLARED: &str = "declared/ambit.yaml";
+/// The prefix of the rows of policy files.
+pub(crate) const POLICIES: &str = "declared/policies/";
+/// The prefix of pinned tool definitions: `pin/UPSTREAM.OPERATION`.
+pub(crate) const PINS: &str = "pin/";
+/// The prefix of definitions that changed at their upstream: `quarantine/UPSTREAM.OPERATION`.
+pub(crate) const QUARANTINE: &str = "quarantine/";
+/// The prefix of public token keys: `token-key/KID`.
+pub(crate) const TOKEN_KEYS: &str = "token-key/";
+/// The prefix of agents' public keys: `agent-key/AGENT`, a JWK set.
+pub(crate) const AGENT_KEYS: &str = "agent-key/";
+
+/// Builds the world; an error names the row that cannot be believed.
+pub(crate) fn build(store: &Store, now: Timestamp) -> anyhow::Result<World> {
+    let state = store.state();
+    let declared = declared(&state)?;
+    let definitions = definitions(&state)?;
+    let compiled = policy::compile(&declared, &definitions).map_err(|problems| {
+        let first = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+        anyhow::anyhow!("the applied state does not compile ({} problems): {first}", problems.len())
+    })?;
+    Ok(World {
+        revision: state.revision,
+        keys: Arc::new(token_keys(&state, now)?),
+        revoked: revoked(&state),
+        people: declared.people.clone(),
+        definitions: listed(&definitions)?,
+        quarantined: quarantined(&state),
+        returns: returns(&compiled)?,
+        compiled: Arc::new(compiled),
+    })
+}
+
+/// Compiles what would be in force with another declared state, with the definitions that are pinned.
+pub(crate) fn compile_with(state: &State, declared: &Declared) -> Result<Compiled, Vec<policy::Problem>> {
+    policy::compile(declared, &definitions(state).unwrap_or_default())
+}
+
+/// The declared state that was applied; empty before the first `apply`.
+pub(crate) fn declared(state: &State) -> anyhow::Result<Declared> {
+    let Some(text) = state.rows.get(DECLARED) else { return Ok(Declared::default()) };
+    let text = String::from_utf8(text.to_vec())?;
+    let files = rows(state, POLICIES).map(|(name, text)| {
+        Ok(PolicyFile { path: format!("policies/{name}"), text: String::from_utf8(text.to_vec())? })
+    });
+    let files: anyhow::Result<Vec<PolicyFile>> = files.collect();
+    let read = declared::read("ambit.yaml", &text, files?);
+    read.map(|(declared, _)| declared).map_err(|problems| {
+        let first = problems.diagnostics.first().map(|problem| problem.message.clone()).unwrap_or_default();
+        anyhow::anyhow!("the applied `ambit.yaml` cannot be read any more: {first}")
+    })
+}
+
+/// The pinned definitions.
+pub(crate) fn definitions(state: &State) -> anyhow::Result<Definitions> {
+    rows(state, PINS)
+        .map(|(name, row)| {
+            let action = ActionId::parse(name)?;
+            let definition = Definition::new(row.to_vec());
+            Ok((action, definition.map_err(|error| anyhow::anyhow!("pin `{name}`: {error}"))?))
+        })
+        .collect()
+}
+
+/// The public keys of an agent, as a JWK set.
+pub(crate) fn agent_keys(state: &State, agent: &str) -> Option<Vec<u8>> {
+    state.rows.get(&format!("{AGENT_KEYS}{agent}")).map(|row| row.to_vec())
+}
+
+fn rows<'a>(state: &'a State, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    let from = state.rows.range(prefix.to_owned()..);
+    from.map_while(move |(key, row)| Some((key.strip_prefix(prefix)?, row.as_ref())))
+}
+
+fn listed(definitions: &Definitions) -> anyhow::Result<BTreeMap<ActionId, Value>> {
+    let parse = |bytes: &[u8]| canonical::parse(bytes, &canonical::Limits::FRAME);
+    definitions.iter().map(|(action, definition)| Ok((action.clone(), parse(&definition.canonical)?))).collect()
+}
+
+/// The fields that actions let through, parsed once.
+fn returns(compiled: &Compiled) -> anyhow::Result<BTreeMap<ActionId, Vec<canonical::Pointer>>> {
+    let parse = |text: &String| canonical::Pointer::parse(text);
+    let entries = compiled.catalog().filter(|entry| !entry.action.returns.is_empty());
+    let parsed = entries.map(|entry| {
+        let pointers: Result<Vec<_>, _> = entry.action.returns.iter().map(parse).collect();
+        Ok((entry.id.clone(), pointers?))
+    });
+    parsed.collect()
+}
+
+fn quarantined(state: &State) -> BTreeSet<ActionId> {
+    rows(state, QUARANTINE).filter_map(|(name, _)| ActionId::parse(name).ok()).collect()
+}
+
+fn revoked(state: &State) -> HashSet<Digest> {
+    let subject = |(name, _): (&str, &[u8])| {
+        let (kind, name) = name.split_once('/')?;
+        Some(policy::subject_digest(kind, name))
+    };
+    rows(state, "frozen/").filter_map(subject).chain(rows(state, "revoked/").filter_map(subject)).collect()
+}
+
+fn token_keys(state: &State, now: Timestamp) -> anyhow::Result<VerificationKeys> {
+    let mut keys = VerificationKeys::new();
+    for (kid, row) in rows(state, TOKEN_KEYS) {
+        let row = canonical::parse(row, &canonical::Limits::ARGUMENTS)?;
+        let jwk = row.get("jwk").and_then(Value::as_object);
+        let jwk = jwk.ok_or_else(|| anyhow::anyhow!("token key `{kid}` has no `jwk`"))?;
+        let time = |name: &str| row.get(name).and_then(Value::as_i64).map(Timestamp::from_seconds);
+        let validity = Validity {
+            not_before: time("not_before").unwrap_or(Timestamp(0)),
+            not_after: time("not_after").unwrap_or(Timestamp(i64::MAX)),
+        };
+        if validity.not_after > now && !keys.insert(PublicKey::from_jwk(jwk)?, validity) {
+            anyhow::bail!("too many token keys are valid at once: withdraw some");
+        }
+    }
+    Ok(keys)
+}

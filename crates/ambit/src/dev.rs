@@ -1,0 +1,122 @@
+//! `ambit dev`: everything in one process, on loopback, as the user who starts it.
+
+mod operations;
+mod pins;
+mod terminal;
+
+pub(crate) use pins::pin;
+
+use crate::{app::App, config, control, exit::Exit, limits, ops, output::Output, settings::Settings};
+use anyhow::Context as _;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tower::ServiceExt as _;
+
+/// Starts, applies the files, serves until told to stop.
+pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Result<Exit> {
+    refuse_public(&settings)?;
+    let agents = bind(settings.listen).await?;
+    let operators = bind(settings.ops_listen).await?;
+    settings.listen = agents.local_addr()?;
+    settings.ops_listen = operators.local_addr()?;
+    settings.base_url = format!("http://{}", settings.listen);
+    let loaded = config::load(&settings.config)?;
+    let app = App::open(settings).await?;
+    pins::pin_new(&app, &loaded.declared).await;
+    ops::apply_files(&app, &loaded).await?;
+    app.ensure_agent_keys().await?;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let tasks = tokio_util::task::TaskTracker::new();
+    tasks.spawn(gate::wire::serve::serve(Arc::clone(&app.gate), agents, others(&app)?));
+    tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
+    tasks.spawn(control::serve(Arc::clone(&app), stop.clone()));
+    tasks.spawn(terminal::answer(Arc::clone(&app), stop.clone()));
+    tasks.spawn(upkeep(Arc::clone(&app), stop.clone()));
+    announce(&app, output)?;
+    stopped().await?;
+    output.talk("stopping: no new calls are admitted, open ones end first")?;
+    stop.cancel();
+    app.gate.drain().await;
+    tasks.close();
+    let _ended_late = tokio::time::timeout(limits::STOP, tasks.wait()).await.is_err();
+    app.store.journal().close();
+    Ok(Exit::Ok)
+}
+
+/// `dev` is no boundary, so it does not leave the machine.
+fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
+    for address in [settings.listen, settings.ops_listen] {
+        anyhow::ensure!(
+            address.ip().is_loopback(),
+            "`{address}` is not a loopback address: `ambit dev` is for one machine, listen on 127.0.0.1"
+        );
+    }
+    Ok(())
+}
+
+async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on `{address}`: choose another with `--listen`, or stop what uses it"))
+}
+
+/// The token service and its metadata answer what is not a door.
+fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
+    let settings = issuer::Settings::new(&app.settings.base_url, true)?;
+    let router = issuer::router(app.clone(), app.store.journal().clone(), settings);
+    Ok(Arc::new(move |request: Request<Incoming>| {
+        let router = router.clone();
+        Box::pin(async move {
+            let answered: Result<Response<axum::body::Body>, std::convert::Infallible> = router.oneshot(request).await;
+            match answered {
+                Ok(response) => gate::wire::serve::axum_body::into_gate_body(response),
+                Err(never) => match never {},
+            }
+        })
+    }))
+}
+
+fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
+    let settings = &app.settings;
+    let line = |text: &str| output.talk(text);
+    line(concat!("ambit ", env!("CARGO_PKG_VERSION"), " · development mode: it runs as you, and is no boundary against code that runs as you"))?;
+    line(&format!("agents      {}   MCP at /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…, tokens at /oauth/token", settings.base_url))?;
+    line(&format!("operations  http://{}   /healthz /readyz /metrics", settings.ops_listen))?;
+    line(&format!("data        {}", settings.data.display()))?;
+    let world = app.gate.world();
+    if let Some(agent) = world.compiled.agents().next() {
+        line(&format!("next        ambit token --agent {agent} --audience {}/mcp/UPSTREAM --data {}", settings.base_url, settings.data.display()))?;
+        line(&format!("            ambit trace list --data {}", settings.data.display()))?;
+    }
+    output.line(&format!("ready {}", settings.base_url))?;
+    Ok(())
+}
+
+/// Rotates keys, looks again for definitions, renews the checkpoint.
+async fn upkeep(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
+    let mut beat = tokio::time::interval(limits::UPKEEP);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = beat.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = app.rotate_if_due().await {
+            tracing::error!(%error, "the token-signing key could not be rotated");
+        }
+        pins::pin_again(&app).await;
+        if let Err(error) = app.store.checkpoint(app.clock.now()) {
+            tracing::error!(%error, "no checkpoint could be signed");
+        }
+    }
+}
+
+async fn stopped() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

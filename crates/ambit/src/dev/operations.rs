@@ -1,0 +1,46 @@
+//! The operators' listener: alive, ready, counters. No secret and no personal data is on it.
+
+use crate::app::App;
+use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+struct Operations {
+    app: Arc<App>,
+    registry: Registry,
+}
+
+/// Serves until told to stop.
+pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
+    let mut registry = Registry::default();
+    app.gate.metrics().register(&mut registry);
+    let state = Arc::new(Operations { app, registry });
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(state);
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the operations listener stopped");
+    }
+}
+
+async fn ready(State(operations): State<Arc<Operations>>) -> (StatusCode, Json<serde_json::Value>) {
+    let gate = &operations.app.gate;
+    let ledger = operations.app.store.journal().is_open();
+    let state = gate.world().compiled.agents().next().is_some();
+    let all = ledger && state && gate.is_admitting();
+    let status = if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let checks = json!({ "ready": all, "checks": { "ledger": ledger, "state": state, "admitting": gate.is_admitting() } });
+    (status, Json(checks))
+}
+
+async fn metrics(State(operations): State<Arc<Operations>>) -> Result<String, StatusCode> {
+    let mut text = String::new();
+    let encoded = prometheus_client::encoding::text::encode(&mut text, &operations.registry);
+    encoded.map(|()| text).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}

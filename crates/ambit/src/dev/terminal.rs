@@ -1,0 +1,104 @@
+//! Asks the person at the terminal of `dev`; nothing but this terminal answers.
+
+use crate::app::App;
+use gate::decide::hold::Shown;
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    sync::Arc,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// What the record of an answer says of its proof: a development terminal meets any rule, and says so.
+const PROOF: &str = "terminal (development)";
+
+/// Shows each open ask, oldest first, and takes `y` or `n`.
+pub(crate) async fn answer(app: Arc<App>, stop: CancellationToken) {
+    if !std::io::stdin().is_terminal() {
+        return;
+    }
+    let mut lines = read_lines();
+    let by = format!("uid {}", rustix::process::getuid().as_raw());
+    let mut shown = None;
+    loop {
+        let next = app.gate.asks().waiting(app.clock.now()).into_iter().next();
+        if next.as_ref().map(|ask| ask.id) != shown {
+            shown = next.as_ref().map(|ask| ask.id);
+            if let Some(ask) = &next {
+                show(ask);
+            }
+        }
+        let line = tokio::select! {
+            line = lines.recv() => line,
+            () = app.gate.asks().arrived() => continue,
+            () = tokio::time::sleep(std::time::Duration::from_secs(1)) => continue,
+            () = stop.cancelled() => return,
+        };
+        let Some(line) = line else { return };
+        let Some(ask) = next else { continue };
+        let approved = match line.trim() {
+            "y" | "yes" => true,
+            "n" | "no" => false,
+            _ => {
+                say("answer `y` or `n`: ");
+                continue;
+            }
+        };
+        match app.gate.answer(ask.id, approved, &by, PROOF).await {
+            Ok(()) => say(if approved { "approved once\n" } else { "declined\n" }),
+            Err(error) => say(&format!("{error}\n")),
+        }
+    }
+}
+
+/// Standard input on a thread of its own: a read of a terminal cannot be cancelled.
+fn read_lines() -> mpsc::Receiver<String> {
+    let (send, receive) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if send.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+fn show(ask: &Shown) {
+    let whom = if ask.user.is_empty() { String::new() } else { format!(" for {}", visible(&ask.user)) };
+    say(&format!(
+        "\n⧗ {} wants {}{whom}\n  arguments  {}\n  rule       {} (asks {})\n  until      {}\n  handle     {}\n  approve once? [y/n] ",
+        ask.agent,
+        ask.action,
+        visible(&String::from_utf8_lossy(&ask.arguments)),
+        ask.rules.join(", "),
+        ask.approvers,
+        ask.until,
+        ask.id,
+    ));
+}
+
+/// Text as it is, with what a terminal would obey, or an eye would miss, made visible.
+fn visible(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if hidden(c) { format!("\\u{{{:x}}}", u32::from(c)) } else { c.to_string() }).collect()
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A terminal that is gone cannot be told so.
+    let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_terminal_would_obey_is_made_visible() {
+        assert_eq!(super::visible("a\u{1b}[2Jb\u{202e}c"), "a\\u{1b}[2Jb\\u{202e}c");
+        assert_eq!(super::visible("Zoë"), "Zoë");
+    }
+}

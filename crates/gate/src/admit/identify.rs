@@ -1,0 +1,84 @@
+//! Resolves the actor's standing: registered, current version, not revoked; and the task it works on.
+
+use crate::{ActionRequest, Gate, Refusal, World, settle};
+use identity::Actor;
+use model::{Code, UpstreamName};
+use policy::{TaskFacts, subject_digest};
+use std::sync::Arc;
+
+/// Checks that the actor may act at all, and finds its task.
+pub async fn identify(
+    gate: &Gate,
+    world: &World,
+    actor: &Actor,
+    request: &ActionRequest,
+) -> Result<Option<Arc<TaskFacts>>, Refusal> {
+    if let Err(code) = standing(gate, world, actor, &request.upstream) {
+        return Err(settle::refuse(gate, world, actor, request, code, None).await);
+    }
+    match task(gate, actor, request) {
+        Ok(task) => Ok(task),
+        Err((code, detail)) => {
+            Err(settle::refuse(gate, world, actor, request, code, Some(detail.into())).await)
+        }
+    }
+}
+
+/// Refuses an agent that is unknown, another version, revoked or frozen.
+pub(crate) fn standing(
+    gate: &Gate,
+    world: &World,
+    actor: &Actor,
+    upstream: &UpstreamName,
+) -> Result<(), Code> {
+    let current = world.compiled.agent(actor.agent()).map(|entry| entry.version);
+    if current != Some(actor.version()) {
+        return Err(Code::CredentialInvalid);
+    }
+    if !gate.settings.guards.revocation || world.revoked.is_empty() {
+        return Ok(());
+    }
+    let token = actor.token().to_string();
+    let version = actor.version().to_string();
+    let task = actor.task().map(|task| task.to_string());
+    let subjects = [
+        ("agent", Some(actor.agent().as_str())),
+        ("token", Some(token.as_str())),
+        ("version", Some(version.as_str())),
+        ("instance", actor.instance()),
+        ("task", task.as_deref()),
+        ("user", actor.user().map(model::Name::as_str)),
+        ("upstream", Some(upstream.as_str())),
+    ];
+    let revoked = subjects.into_iter().any(|(kind, name)| {
+        name.is_some_and(|name| world.revoked.contains(&subject_digest(kind, name)))
+    });
+    if revoked { Err(Code::Revoked) } else { Ok(()) }
+}
+
+fn task(
+    gate: &Gate,
+    actor: &Actor,
+    request: &ActionRequest,
+) -> Result<Option<Arc<TaskFacts>>, (Code, &'static str)> {
+    let of_token = actor.task();
+    if request.task.is_some() && request.task != of_token {
+        return Err((Code::OutsideIntent, "the task reference is not the task of the token"));
+    }
+    let Some(id) = of_token else { return Ok(None) };
+    let gone = (Code::OutsideIntent, "the task of the token does not exist or has ended");
+    let task = match gate.tasks.get(&id) {
+        Some(task) => task,
+        None => {
+            let row = gate.store.live(&format!("task/{id}")).ok_or(gone)?;
+            let task = Arc::new(TaskFacts::from_bytes(&row).map_err(|_| gone)?);
+            gate.tasks.insert(id, Arc::clone(&task));
+            task
+        }
+    };
+    let fits = task.agent == *actor.agent() && task.user.as_ref() == actor.user();
+    if !fits || task.expires <= gate.clock.now() {
+        return Err(gone);
+    }
+    Ok(Some(task))
+}

@@ -1,0 +1,32 @@
+//! Finds the action in the catalog as this agent sees it, and types its arguments.
+
+use crate::{ActionRequest, Gate, Refusal, World, settle};
+use identity::Actor;
+use model::{ActionId, Code};
+use policy::Call;
+
+/// What is not in the agent's catalog does not exist; what is, gets its arguments checked.
+pub async fn look_up(
+    gate: &Gate,
+    world: &World,
+    actor: &Actor,
+    request: &ActionRequest,
+) -> Result<Call, Refusal> {
+    let action = ActionId::new(request.upstream.clone(), &request.operation).ok();
+    let slice = action.as_ref().and_then(|action| world.compiled.slice(&actor.version(), action));
+    let Some(slice) = slice else {
+        return Err(settle::refuse(gate, world, actor, request, Code::NotInCatalog, None).await);
+    };
+    if action.is_some_and(|action| world.quarantined.contains(&action)) {
+        return Err(
+            settle::refuse(gate, world, actor, request, Code::DefinitionChanged, None).await
+        );
+    }
+    match slice.look_up(request.arguments.clone()) {
+        Ok(call) => Ok(call),
+        Err(error) => {
+            let detail = Some(error.to_string());
+            Err(settle::refuse(gate, world, actor, request, Code::ArgumentsInvalid, detail).await)
+        }
+    }
+}

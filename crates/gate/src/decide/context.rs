@@ -1,0 +1,32 @@
+//! Gathers what the decision may read beside actor and call.
+
+use crate::{ActionRequest, Gate, World};
+use identity::Actor;
+use model::EntryId;
+use policy::{Facts, TaskFacts};
+use std::sync::Arc;
+
+/// The facts of this call, without any approval.
+pub fn context(
+    gate: &Gate,
+    world: &World,
+    actor: &Actor,
+    task: Option<Arc<TaskFacts>>,
+    request: &ActionRequest,
+) -> Facts {
+    let now = gate.clock.now();
+    Facts {
+        entry: EntryId::new(now, gate.random()),
+        trace: request.trace,
+        now,
+        control_revision: world.revision,
+        development: gate.settings.development,
+        user_groups: actor
+            .user()
+            .and_then(|user| world.people.get(user).cloned())
+            .unwrap_or_default(),
+        task,
+        approval: None,
+        edge: request.edge.as_str(),
+    }
+}

@@ -1,0 +1,11 @@
+//! Does it: open the entry durably, lend the credential, forward, inspect what comes back.
+
+mod commit;
+mod forward;
+mod inspect;
+mod pump;
+
+pub use commit::commit;
+pub use forward::{Failure, Response, forward};
+pub use inspect::{Ending, Inspected, Streaming, inspect};
+pub use pump::pump;

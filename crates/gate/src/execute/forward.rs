@@ -1,0 +1,118 @@
+//! Sends the action with the upstream's credential, and waits for the first of the answer.
+
+use super::inspect::Ending;
+use crate::{ActionRequest, Gate, Outbound, limits, settle::Exchange};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use model::Code;
+use upstream::mcp;
+
+/// What came back.
+pub enum Response {
+    /// A complete MCP outcome.
+    Mcp(mcp::Outcome),
+    /// An MCP answer that streams.
+    McpStream(mcp::Messages),
+    /// A complete HTTP response.
+    Http(http::Response<Bytes>),
+    /// An HTTP response that is long or slow: its head, the bytes looked ahead, the rest.
+    HttpStream(http::response::Parts, Bytes, upstream::Body),
+}
+
+/// Why nothing came back.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    /// What happened.
+    pub code: Code,
+    /// True if bytes may have reached the upstream: then nobody knows whether the act happened.
+    pub after_send: bool,
+}
+
+impl Failure {
+    /// The caller hung up.
+    #[must_use]
+    pub const fn cancelled() -> Failure {
+        Failure { code: Code::UpstreamTimeout, after_send: true }
+    }
+
+    /// How such a call ended, for its outcome record.
+    #[must_use]
+    pub fn ending(self) -> Ending {
+        let word = if self.after_send { "unknown" } else { "failed" };
+        Ending { word, code: Some(self.code), ..Ending::default() }
+    }
+}
+
+impl From<upstream::Fault> for Failure {
+    fn from(fault: upstream::Fault) -> Failure {
+        tracing::warn!(%fault, "an upstream failed");
+        Failure { code: fault.code(), after_send: fault.after_send() }
+    }
+}
+
+/// Lends the credential and sends the request. Nothing is returned before the entry is durable.
+pub async fn forward(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    request: ActionRequest,
+) -> Result<Response, Failure> {
+    let traceparent = request.traceparent;
+    let departure = exchange.departure();
+    let credential = gate.broker.lend(departure)?;
+    let response = match request.outbound {
+        Outbound::Mcp { progress } => {
+            let call = mcp::ToolCall { progress, traceparent };
+            match gate.mcp.call(&gate.client, departure, credential, call).await? {
+                mcp::Answer::Whole(outcome) => Response::Mcp(outcome),
+                mcp::Answer::Stream(messages) => Response::McpStream(messages),
+            }
+        }
+        Outbound::Http(outgoing) => {
+            let response = gate.client.send(departure, credential, outgoing, traceparent).await?;
+            let whole = gate.settings.guards.projection
+                && !departure.clearance().call().entry().action.returns.is_empty();
+            look_ahead(
+                response,
+                if whole { limits::PROJECTED_ANSWER } else { limits::WHOLE_ANSWER },
+                whole,
+            )
+            .await?
+        }
+    };
+    let settled = exchange.departure().settle().await;
+    settled.map_err(|failed| Failure {
+        code: crate::mediate::refusal_of(&failed, model::TraceId(1)).code,
+        after_send: true,
+    })?;
+    Ok(response)
+}
+
+/// Reads an HTTP answer up to a limit: most are whole then; a longer one becomes a stream, unless it must be whole.
+async fn look_ahead(
+    response: http::Response<upstream::Body>,
+    limit: usize,
+    must_be_whole: bool,
+) -> Result<Response, Failure> {
+    let (parts, mut body) = response.into_parts();
+    let mut ahead = BytesMut::new();
+    let streams = parts
+        .headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    if streams && !must_be_whole {
+        return Ok(Response::HttpStream(parts, Bytes::new(), body));
+    }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure { code: Code::UpstreamInvalid, after_send: true })?;
+        if let Ok(data) = frame.into_data() {
+            ahead.extend_from_slice(&data);
+        }
+        if ahead.len() > limit {
+            if must_be_whole {
+                return Err(Failure { code: Code::ResultTooLarge, after_send: true });
+            }
+            return Ok(Response::HttpStream(parts, ahead.freeze(), body));
+        }
+    }
+    Ok(Response::Http(http::Response::from_parts(parts, ahead.freeze())))
+}

@@ -1,0 +1,181 @@
+//! Looks at what came back before the agent does: projects it to what the catalog says it returns.
+
+use super::{Failure, Response};
+use crate::{
+    Gate, World,
+    mediate::{Head, Refusal, Reply},
+    settle::Exchange,
+};
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use model::Code;
+use std::sync::Arc;
+use upstream::mcp;
+
+/// How an action ended, as its outcome record says.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// `done`, `failed` (the upstream said so, or nothing was sent) or `unknown`.
+    pub word: &'static str,
+    /// The code of a fault.
+    pub code: Option<Code>,
+    /// HTTP status of the upstream.
+    pub status: Option<u16>,
+    /// Bytes returned to the agent.
+    pub bytes: u64,
+    /// SHA-256 of the bytes returned, in hexadecimal; empty if none.
+    pub digest: String,
+    /// Members dropped by `returns:`.
+    pub dropped: u64,
+}
+
+/// What inspection leaves.
+pub enum Inspected {
+    /// A complete answer and how it ended.
+    Whole(Result<Reply, Refusal>, Ending),
+    /// A stream that is pumped frame by frame.
+    Stream(Streaming),
+}
+
+/// A stream that has begun.
+pub enum Streaming {
+    /// Messages of an MCP answer.
+    Mcp(mcp::Messages),
+    /// An HTTP body, its head, and the bytes looked ahead.
+    Http(http::response::Parts, Bytes, upstream::Body),
+}
+
+impl Streaming {
+    /// What the stream begins with, for the edge.
+    pub fn head(&self) -> Head {
+        match self {
+            Streaming::Mcp(_) => Head::Mcp,
+            Streaming::Http(parts, _, _) => Head::Http(parts.clone()),
+        }
+    }
+}
+
+/// Decides what of a response may be returned.
+pub fn inspect(gate: &Gate, exchange: &Exchange, response: Result<Response, Failure>) -> Inspected {
+    match response {
+        Err(failure) => {
+            let refusal = Refusal {
+                entry: Some(exchange.entry()),
+                ..Refusal::new(failure.code, exchange.trace())
+            };
+            let word = if failure.after_send { "unknown" } else { "failed" };
+            Inspected::Whole(
+                Err(refusal),
+                Ending { word, code: Some(failure.code), ..Ending::default() },
+            )
+        }
+        Ok(Response::Mcp(outcome)) => {
+            let (reply, ending) = mcp_outcome(gate, exchange, outcome);
+            Inspected::Whole(reply, ending)
+        }
+        Ok(Response::McpStream(messages)) => Inspected::Stream(Streaming::Mcp(messages)),
+        Ok(Response::Http(response)) => {
+            let (reply, ending) = http_whole(gate, exchange, response);
+            Inspected::Whole(reply, ending)
+        }
+        Ok(Response::HttpStream(parts, ahead, body)) => {
+            Inspected::Stream(Streaming::Http(parts, ahead, body))
+        }
+    }
+}
+
+/// Projects the result of an MCP call and says how the call ended.
+pub fn mcp_outcome(
+    gate: &Gate,
+    exchange: &Exchange,
+    outcome: mcp::Outcome,
+) -> (Result<Reply, Refusal>, Ending) {
+    let projected = match returns(gate, exchange) {
+        Returns::All => Ok((outcome, 0)),
+        Returns::Only(world) => outcome.project(world.returns_of(exchange.catalog())),
+    };
+    match projected {
+        Ok((outcome, dropped)) => {
+            let bytes = outcome.value().to_bytes();
+            let word = if outcome.is_error() { "failed" } else { "done" };
+            let ending = Ending { word, dropped, ..measured(&bytes) };
+            (Ok(Reply::Mcp(outcome)), ending)
+        }
+        Err(mcp::NotProjectable) => withheld(exchange),
+    }
+}
+
+/// What of a result the catalog lets through.
+enum Returns {
+    All,
+    Only(Arc<World>),
+}
+
+fn returns(gate: &Gate, exchange: &Exchange) -> Returns {
+    if exchange.catalog().action.returns.is_empty() || !gate.settings.guards.projection {
+        Returns::All
+    } else {
+        Returns::Only(gate.world())
+    }
+}
+
+fn http_whole(
+    gate: &Gate,
+    exchange: &Exchange,
+    response: http::Response<Bytes>,
+) -> (Result<Reply, Refusal>, Ending) {
+    let status = response.status();
+    let word = if status.is_success() { "done" } else { "failed" };
+    let Returns::Only(world) = returns(gate, exchange) else {
+        let ending = Ending { word, status: Some(status.as_u16()), ..measured(response.body()) };
+        return (Ok(Reply::Http(response)), ending);
+    };
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(http::header::CONTENT_LENGTH);
+    parts.headers.remove(http::header::ETAG);
+    // The words of an error are not the named fields either: its status says enough.
+    let (body, dropped) = if status.is_success() {
+        let Ok(value) = canonical::parse(&body, &canonical::Limits::FRAME) else {
+            return withheld(exchange);
+        };
+        let kept = canonical::project(&value, world.returns_of(exchange.catalog()));
+        (Bytes::from(kept.value.to_bytes()), u64::try_from(kept.dropped).unwrap_or(u64::MAX))
+    } else {
+        (Bytes::new(), u64::from(!body.is_empty()))
+    };
+    let ending = Ending { word, status: Some(status.as_u16()), dropped, ..measured(&body) };
+    (Ok(Reply::Http(http::Response::from_parts(parts, body))), ending)
+}
+
+fn withheld(exchange: &Exchange) -> (Result<Reply, Refusal>, Ending) {
+    let detail = format!(
+        "`{}` returns only named fields, and this answer is not a JSON object",
+        exchange.catalog().id
+    );
+    let refusal = Refusal {
+        entry: Some(exchange.entry()),
+        ..Refusal::new(Code::ResultWithheld, exchange.trace())
+    };
+    let ending = Ending { word: "done", code: Some(Code::ResultWithheld), ..Ending::default() };
+    (Err(refusal.with(detail)), ending)
+}
+
+/// Size and digest of what is returned.
+#[must_use]
+pub fn measured(bytes: &[u8]) -> Ending {
+    Ending {
+        bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        digest: hex(digest(&SHA256, bytes).as_ref()),
+        ..Ending::default()
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}

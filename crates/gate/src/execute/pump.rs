@@ -1,0 +1,128 @@
+//! Hands a stream on frame by frame and withholds the last one until the outcome is durable.
+
+use super::inspect::{self, Ending, Streaming};
+use crate::{
+    limits,
+    mediate::{Answer, Frame, Refusal, Reply},
+    settle::{self, Exchange},
+};
+use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use model::Code;
+use tokio::sync::{mpsc, oneshot};
+use upstream::mcp;
+
+/// Pumps a stream to its end. A caller that hangs up cancels the upstream's side; the outcome is written in any case.
+pub async fn pump(exchange: Exchange, stream: Streaming, reply: oneshot::Sender<Answer>) {
+    let (frames, receiver) = mpsc::channel(limits::STREAM_FRAMES);
+    // A caller that is gone closes `frames`, which the pumps notice at their next frame.
+    let _caller_may_be_gone = reply.send(Answer::Stream(stream.head(), receiver)).is_err();
+    match stream {
+        Streaming::Mcp(messages) => pump_mcp(exchange, messages, frames).await,
+        Streaming::Http(parts, ahead, body) => {
+            pump_http(exchange, parts.status.as_u16(), ahead, body, frames).await;
+        }
+    }
+}
+
+async fn pump_mcp(
+    mut exchange: Exchange,
+    mut messages: mcp::Messages,
+    frames: mpsc::Sender<Frame>,
+) {
+    let (last, ending) = loop {
+        let next = tokio::select! {
+            next = messages.next() => next,
+            () = frames.closed() => break (None, super::Failure::cancelled().ending()),
+        };
+        match next {
+            Some(Ok(mcp::Message::Notification(notification))) => {
+                if frames.send(Frame::Notification(notification)).await.is_err() {
+                    break (None, super::Failure::cancelled().ending());
+                }
+            }
+            Some(Ok(mcp::Message::Outcome(outcome))) => {
+                let (reply, ending) = inspect::mcp_outcome(exchange.gate(), &exchange, outcome);
+                break (Some(reply), ending);
+            }
+            Some(Err(fault)) => {
+                let failure = super::Failure::from(fault);
+                break (Some(Err(Refusal::new(failure.code, exchange.trace()))), failure.ending());
+            }
+            None => {
+                let refusal = Refusal::new(Code::UpstreamInvalid, exchange.trace());
+                let ending =
+                    Ending { word: "unknown", code: Some(refusal.code), ..Ending::default() };
+                break (Some(Err(refusal)), ending);
+            }
+        }
+    };
+    drop(messages);
+    let written = settle::write(&mut exchange, ending).await;
+    finish(frames, last, written).await;
+}
+
+async fn pump_http(
+    mut exchange: Exchange,
+    status: u16,
+    ahead: Bytes,
+    mut body: upstream::Body,
+    frames: mpsc::Sender<Frame>,
+) {
+    let mut running = Context::new(&SHA256);
+    let mut bytes = 0_u64;
+    let mut held = ahead;
+    let (last, word, code) = loop {
+        let next = tokio::select! {
+            next = body.frame() => next,
+            () = frames.closed() => break (None, "unknown", Some(Code::UpstreamTimeout)),
+        };
+        let data = match next {
+            None => {
+                break (Some(Ok(held.clone())), if status < 400 { "done" } else { "failed" }, None);
+            }
+            Some(Err(_)) => {
+                break (Some(Err(Code::UpstreamInvalid)), "unknown", Some(Code::UpstreamInvalid));
+            }
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        if data.is_empty() {
+            continue;
+        }
+        let ready = std::mem::replace(&mut held, data);
+        running.update(&ready);
+        bytes = bytes.saturating_add(u64::try_from(ready.len()).unwrap_or(u64::MAX));
+        if !ready.is_empty() && frames.send(Frame::Bytes(ready)).await.is_err() {
+            break (None, "unknown", Some(Code::UpstreamTimeout));
+        }
+    };
+    drop(body);
+    if let Some(Ok(rest)) = &last {
+        running.update(rest);
+        bytes = bytes.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+    }
+    let digest = inspect::hex(running.finish().as_ref());
+    let ending = Ending { word, code, status: Some(status), bytes, digest, dropped: 0 };
+    let written = settle::write(&mut exchange, ending).await;
+    let trace = exchange.trace();
+    let last = last.map(|last| match last {
+        Ok(rest) => Ok(Reply::Http(http::Response::new(rest))),
+        Err(code) => Err(Refusal::new(code, trace)),
+    });
+    finish(frames, last, written).await;
+}
+
+async fn finish(
+    frames: mpsc::Sender<Frame>,
+    last: Option<Result<Reply, Refusal>>,
+    written: Result<(), Refusal>,
+) {
+    let frame = match (written, last) {
+        (Err(refusal), _) | (Ok(()), Some(Err(refusal))) => Frame::Broken(refusal),
+        (Ok(()), Some(Ok(reply))) => Frame::Last(reply),
+        (Ok(()), None) => return,
+    };
+    // The caller may be gone; the outcome stands either way.
+    let _caller_may_be_gone = frames.send(frame).await.is_err();
+}

@@ -1,0 +1,60 @@
+//! Every limit of the gate, with the reason for its number.
+
+use std::time::Duration;
+
+/// Verified tokens kept: 10,000 agents with a few audiences each; about 1 KiB each.
+pub const CACHED_TOKENS: usize = 32_768;
+/// Tasks kept parsed: what is active within a token's life on one node.
+pub const CACHED_TASKS: usize = 16_384;
+/// How often a call is decided again because something was revoked meanwhile.
+pub const MAX_DECISIONS: usize = 3;
+/// How long a call waits for a human before it is answered as pending (F3): under every client's default time-out.
+pub const HOLD: Duration = Duration::from_secs(3);
+/// Calls held at once; above it, pending at once.
+pub const MAX_HELD: usize = 1_024;
+/// Open asks of one task or, without a task, of one agent and user (S21).
+pub const ASKS_PER_TASK: usize = 3;
+/// Open asks of one approval rule (S21).
+pub const ASKS_PER_RULE: usize = 20;
+/// Open asks on a node: bounds memory whatever the agents do.
+pub const MAX_ASKS: usize = 4_096;
+/// Frames of a stream buffered between upstream and client: a slow client slows the upstream.
+pub const STREAM_FRAMES: usize = 16;
+/// Bytes of an HTTP answer looked ahead before it becomes a stream.
+pub const WHOLE_ANSWER: usize = 256 * 1024;
+/// Bytes of one HTTP answer with `returns:`: it must be parsed whole.
+pub const PROJECTED_ANSWER: usize = 4 * 1024 * 1024;
+/// Bytes of a request's body at the HTTP edge.
+pub const REQUEST_BODY: usize = 1024 * 1024;
+/// How long a request's body may take to arrive.
+pub const REQUEST_BODY_TIME: Duration = Duration::from_secs(30);
+/// How long request headers may take (slowloris).
+pub const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Connections at once on the agents' listener.
+pub const CONNECTIONS: usize = 8_192;
+/// Concurrent HTTP/2 streams of one connection.
+pub const H2_STREAMS: u32 = 128;
+/// Longest request head; also bounds tokens in headers.
+pub const HEAD_BYTES: usize = 64 * 1024;
+/// Sampled records of requests refused before authentication: at most this many a second, whoever sends them.
+pub const SAMPLES_PER_SECOND: u64 = 1;
+/// Characters of an unknown operation's name kept in its refusal's record.
+pub const UNKNOWN_NAME: usize = 128;
+/// How long a stopping gate waits for open calls.
+pub const DRAIN: Duration = Duration::from_secs(20);
+/// One MCP message of a client: the largest arguments and what wraps them.
+pub const MCP_FRAME: canonical::Limits = canonical::Limits {
+    bytes: canonical::Limits::ARGUMENTS.bytes + 64 * 1024,
+    depth: canonical::Limits::ARGUMENTS.depth + 2,
+    members: canonical::Limits::ARGUMENTS.members + 1_000,
+};
+/// Bytes of a JSON-RPC id or progress token that is text: they are repeated in answers.
+pub const MCP_ID: usize = 256;
+/// How long a legacy MCP session handle opens: a working day and the night after it; then clients initialise again.
+pub const MCP_SESSION: model::Duration = model::Duration::seconds(24 * 3_600);
+/// Characters of a session handle: nonce, expiry, the longest name and the tag are 160 in base64.
+pub const MCP_HANDLE: usize = 256;
+/// How long clients may keep a list: short, since a freeze or a new rule changes it.
+pub const MCP_LIST_MILLIS: i64 = 30_000;
+/// Silence on an event stream after which a comment is sent: under the 30 s after which common proxies cut.
+pub const MCP_KEEP_ALIVE: Duration = Duration::from_secs(15);

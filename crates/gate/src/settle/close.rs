@@ -1,0 +1,111 @@
+//! Closes an entry: the outcome is durable before a plain answer, or the last frame of a stream, is sent.
+
+use super::Exchange;
+use crate::{
+    execute::Ending,
+    mediate::{Answer, Refusal, Reply},
+};
+use canonical::Writer;
+use model::{
+    Code, Duration, EntryId, TraceId,
+    record::{Condition, KeyScope, Parts, RecordKind, Recordable},
+};
+
+/// How an action ended.
+pub struct Outcome {
+    pub(super) entry: EntryId,
+    pub(super) trace: TraceId,
+    pub(super) agent: String,
+    pub(super) action: String,
+    pub(super) scope: KeyScope,
+    pub(super) duration: Duration,
+    pub(super) ending: Ending,
+}
+
+impl Recordable for Outcome {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Outcome
+    }
+
+    fn scope(&self) -> KeyScope {
+        self.scope.clone()
+    }
+
+    fn parts(&self) -> Parts {
+        let mut envelope = Vec::with_capacity(320);
+        let mut writer = Writer::new(&mut envelope);
+        writer.begin_object();
+        writer.field_str("action", &self.action).field_str("agent", &self.agent);
+        writer.field_int("bytes", self.ending.bytes);
+        if let Some(code) = self.ending.code {
+            writer.field_str("code", code.slug());
+        }
+        writer.field_int("dropped", self.ending.dropped);
+        writer.field_int("duration_us", self.duration.0);
+        writer.field_str("ending", self.ending.word).field_str("entry", &self.entry.to_string());
+        if let Some(status) = self.ending.status {
+            writer.field_int("status", status);
+        }
+        writer.field_str("trace", &self.trace.to_string()).field_int("v", 1);
+        writer.end();
+        let mut result = Vec::with_capacity(96);
+        let mut writer_of_result = Writer::new(&mut result);
+        writer_of_result.begin_object().field_str("digest", &self.ending.digest).end();
+        let sorted = [writer.finish().is_ok(), writer_of_result.finish().is_ok()];
+        debug_assert!(
+            sorted.iter().all(|sorted| *sorted),
+            "the names above stand in canonical order"
+        );
+        Parts { envelope, result, ..Parts::default() }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        vec![Condition::Closes(self.entry)]
+    }
+}
+
+/// Writes the outcome durably and only then lets the answer go.
+pub async fn close(
+    mut exchange: Exchange,
+    ending: Ending,
+    answer: Result<Reply, Refusal>,
+) -> Answer {
+    match write(&mut exchange, ending).await {
+        Ok(()) => match answer {
+            Ok(reply) => Answer::Whole(reply),
+            Err(refusal) => Answer::Refused(refusal),
+        },
+        Err(refusal) => Answer::Refused(refusal),
+    }
+}
+
+/// Writes the outcome durably. If that fails the ledger has failed, and nothing is returned.
+pub async fn write(exchange: &mut Exchange, ending: Ending) -> Result<(), Refusal> {
+    let gate = std::sync::Arc::clone(exchange.gate());
+    let trace = exchange.trace();
+    let unrecorded =
+        Refusal { entry: Some(exchange.entry()), ..Refusal::new(Code::Unrecorded, trace) };
+    if exchange.departure().settle().await.is_err() {
+        return Err(unrecorded);
+    }
+    gate.metrics.closed(ending.word);
+    let mut outcome = exchange.outcome(ending);
+    loop {
+        match gate.store.journal().append(outcome, gate.stamp()) {
+            Ok(pending) => {
+                let durable = pending.await.map_err(|failed| {
+                    tracing::error!(error = %failed.error, "an outcome could not be written");
+                    unrecorded
+                })?;
+                drop(durable);
+                return Ok(());
+            }
+            // A full journal drains within milliseconds; an outcome that is owed waits for it.
+            Err(full) if matches!(full.error, ledger::AppendError::Saturated) => {
+                outcome = full.value;
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+            Err(_) => return Err(unrecorded),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The duty to close: whoever holds an [`Exchange`] owes its entry one outcome.
+
+use super::Outcome;
+use crate::{ActionRequest, Gate, execute::Ending};
+use model::{Code, EntryId, Timestamp, TraceId, record::KeyScope};
+use policy::CatalogEntry;
+use std::sync::Arc;
+use upstream::Departure;
+
+/// An open entry that waits for its outcome. Dropped unclosed (a panic, a cancelled task), it queues `unknown`.
+#[must_use]
+pub struct Exchange {
+    gate: Arc<Gate>,
+    departure: Departure,
+    entry: EntryId,
+    trace: TraceId,
+    agent: String,
+    action: String,
+    scope: KeyScope,
+    begun: Timestamp,
+    owed: bool,
+}
+
+impl Exchange {
+    /// Takes over the duty for an entry that was opened.
+    pub fn begin(gate: Arc<Gate>, departure: Departure, request: &ActionRequest) -> Exchange {
+        let clearance = departure.clearance();
+        Exchange {
+            entry: clearance.entry(),
+            trace: request.trace,
+            agent: clearance.agent().to_string(),
+            action: clearance.call().action().to_string(),
+            scope: model::record::Recordable::scope(clearance),
+            begun: gate.clock.now(),
+            owed: true,
+            gate,
+            departure,
+        }
+    }
+
+    /// The entry.
+    #[must_use]
+    pub fn entry(&self) -> EntryId {
+        self.entry
+    }
+
+    /// The trace.
+    #[must_use]
+    pub fn trace(&self) -> TraceId {
+        self.trace
+    }
+
+    /// The catalog entry of the action.
+    #[must_use]
+    pub fn catalog(&self) -> &CatalogEntry {
+        self.departure.clearance().call().entry()
+    }
+
+    /// The gate that owns this exchange.
+    #[must_use]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// The evidence that bytes may leave.
+    pub fn departure(&mut self) -> &mut Departure {
+        &mut self.departure
+    }
+
+    /// The outcome that is owed; from here on its writer has the duty.
+    pub fn outcome(&mut self, ending: Ending) -> Outcome {
+        self.owed = false;
+        Outcome {
+            entry: self.entry,
+            trace: self.trace,
+            agent: std::mem::take(&mut self.agent),
+            action: std::mem::take(&mut self.action),
+            scope: std::mem::take(&mut self.scope),
+            duration: self.gate.clock.now().since(self.begun),
+            ending,
+        }
+    }
+
+    /// Gives the duty up: the entry was never written, so it is not open.
+    pub fn never_opened(mut self) {
+        self.owed = false;
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.owed {
+            let ending =
+                Ending { word: "unknown", code: Some(Code::Undecidable), ..Ending::default() };
+            let outcome = self.outcome(ending);
+            tracing::error!(entry = %self.entry, "a call was abandoned; its outcome is recorded as unknown");
+            let stamp = self.gate.stamp();
+            if let Ok(pending) = self.gate.store.journal().append(outcome, stamp) {
+                drop(pending);
+            }
+        }
+    }
+}

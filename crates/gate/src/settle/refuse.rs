@@ -1,0 +1,131 @@
+//! Records a refusal durably before it is answered.
+
+use crate::{
+    ActionRequest, Gate, Refusal, World, decide, limits,
+    mediate::{decide_again, refusal_of},
+};
+use identity::Actor;
+use ledger::{AppendError, NotWritten};
+use model::{
+    Code,
+    record::{Condition, KeyScope, Parts, RecordKind, Recordable},
+};
+use policy::{Call, Clearance, Denial, Facts, Refused};
+
+/// What became of a clearance whose entry was not written.
+pub enum Unwritten {
+    /// Something moved: decide again. The refusal stands if that never ends.
+    DecideAgain(Refusal),
+    /// It is refused.
+    Refused(Refusal),
+}
+
+/// A refusal together with the proof that the refused request uses up.
+struct Refusing {
+    refused: Refused,
+    conditions: Vec<Condition>,
+}
+
+impl Recordable for Refusing {
+    fn kind(&self) -> RecordKind {
+        self.refused.kind()
+    }
+
+    fn scope(&self) -> KeyScope {
+        self.refused.scope()
+    }
+
+    fn parts(&self) -> Parts {
+        self.refused.parts()
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        self.conditions.clone()
+    }
+}
+
+/// Refuses before a call exists: the action is unknown, hidden, or its arguments do not fit.
+pub async fn refuse(
+    gate: &Gate,
+    world: &World,
+    actor: &Actor,
+    request: &ActionRequest,
+    code: Code,
+    detail: Option<String>,
+) -> Refusal {
+    let facts = decide::context(gate, world, actor, None, request);
+    let operation: String = request.operation.chars().take(limits::UNKNOWN_NAME).collect();
+    let action = format!("{}.{operation}", request.upstream);
+    let refused = Refused::unmatched(actor, &action, None, (code, detail.as_deref()), &facts);
+    let refusal = Refusal { detail, entry: Some(facts.entry), ..Refusal::new(code, request.trace) };
+    append(gate, Some(actor), refused, refusal).await
+}
+
+/// Refuses a catalogued call for a reason that is not a verdict: a human said no, or too many are asked.
+pub async fn refuse_call(
+    gate: &Gate,
+    actor: &Actor,
+    call: &Call,
+    facts: &Facts,
+    code: Code,
+) -> Refusal {
+    let action = call.action().to_string();
+    let refused = Refused::unmatched(actor, &action, Some(call.entry()), (code, None), facts);
+    let refusal = Refusal { entry: Some(facts.entry), ..Refusal::new(code, facts.trace) };
+    append(gate, Some(actor), refused, refusal).await
+}
+
+/// Refuses with a verdict's reasons in the record; the caller gets the code and its sentence.
+pub async fn deny(gate: &Gate, actor: &Actor, denial: Denial, facts: &Facts) -> Refusal {
+    let refusal = Refusal { entry: Some(facts.entry), ..Refusal::new(denial.code, facts.trace) };
+    append(gate, Some(actor), Refused::denied(&denial), refusal).await
+}
+
+/// A clearance whose entry was not written is decided again if something moved, and refused otherwise.
+pub async fn unwritten(gate: &Gate, actor: &Actor, failed: NotWritten<Clearance>) -> Unwritten {
+    let clearance = &failed.value;
+    let refusal = refusal_of(&failed.error, clearance.trace());
+    if let AppendError::Failed(Condition::Approval { ask, .. }) = &failed.error {
+        gate.asks.forget_ask(*ask);
+    }
+    if decide_again(&failed) {
+        return Unwritten::DecideAgain(refusal);
+    }
+    if !matches!(failed.error, AppendError::Failed(_)) {
+        return Unwritten::Refused(refusal);
+    }
+    let call = clearance.call();
+    let action = call.action().to_string();
+    let of_limit = (refusal.code, None);
+    let refused =
+        Refused::unmatched(actor, &action, Some(call.entry()), of_limit, clearance.facts());
+    // A replayed proof has nothing left to use up; any other failure left the proof unused.
+    let proves = (refusal.code != Code::ProofReplayed).then_some(actor);
+    let entry = Some(clearance.entry());
+    Unwritten::Refused(append(gate, proves, refused, Refusal { entry, ..refusal }).await)
+}
+
+/// Invariant 1: durable first. What cannot be recorded is refused with that reason instead.
+async fn append(
+    gate: &Gate,
+    proves: Option<&Actor>,
+    refused: Refused,
+    refusal: Refusal,
+) -> Refusal {
+    gate.metrics.refused(refusal.code);
+    let proof = proves.and_then(Actor::proof_use);
+    let conditions =
+        proof.map(|(what, until)| Condition::Unused { what, until }).into_iter().collect();
+    let pending = match gate.store.journal().append(Refusing { refused, conditions }, gate.stamp())
+    {
+        Ok(pending) => pending,
+        Err(failed) => return refusal_of(&failed.error, refusal.trace),
+    };
+    match pending.await {
+        Ok(durable) => {
+            drop(durable);
+            refusal
+        }
+        Err(failed) => refusal_of(&failed.error, refusal.trace),
+    }
+}

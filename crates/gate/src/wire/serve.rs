@@ -1,0 +1,101 @@
+//! The agents' listener: one accept loop, the two doors branched off before anything else, the rest to the issuer.
+
+use super::{Body, http as http_door, mcp};
+use crate::{Gate, limits};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use tokio::{net::TcpListener, sync::Semaphore};
+
+/// What answers everything that is not a door: token service and metadata.
+pub type Others = Arc<
+    dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync,
+>;
+
+/// Serves until the gate stops, then lets open connections finish.
+pub async fn serve(gate: Arc<Gate>, listener: TcpListener, others: Others) {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = gate.stop.cancelled() => break,
+        };
+        let Ok((stream, _peer)) = accepted else {
+            // Out of descriptors: a short pause lets some close.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else { continue };
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let service = {
+            let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
+            hyper::service::service_fn(move |request| {
+                let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
+                async move { Ok::<_, Infallible>(route(&gate, &others, request).await) }
+            })
+        };
+        let builder = builder();
+        let connection =
+            builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let watched = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _timed_out = tokio::time::timeout(limits::DRAIN, graceful.shutdown()).await.is_err();
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEADER_TIME)
+        .max_buf_size(limits::HEAD_BYTES)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::H2_STREAMS)
+        .max_header_list_size(u32::try_from(limits::HEAD_BYTES).unwrap_or(u32::MAX));
+    builder
+}
+
+async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path();
+    if let Some(upstream) = path.strip_prefix("/mcp/") {
+        let upstream = upstream.to_owned();
+        return mcp::handle(gate, &upstream, request).await;
+    }
+    if path.starts_with("/http/") {
+        return http_door::handle(gate, request).await;
+    }
+    others(request).await
+}
+
+/// Bodies of other rooms' responses as bodies of this listener.
+pub mod axum_body {
+    use super::{Body, BodyExt, Bytes, Response};
+
+    /// Wraps any body whose error can be shown.
+    pub fn into_gate_body<B>(response: Response<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Display,
+    {
+        response.map(|body| {
+            body.map_err(|error| std::io::Error::other(error.to_string())).boxed_unsync()
+        })
+    }
+}

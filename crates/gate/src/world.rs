@@ -1,0 +1,37 @@
+//! What decisions read: everything published, in one value that is swapped whole.
+
+use identity::VerificationKeys;
+use model::{ActionId, Digest, Name};
+use policy::Compiled;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+/// Declared state compiled, keys and revocations, as of one control revision.
+pub struct World {
+    /// The control revision that this is made from.
+    pub revision: u64,
+    /// Catalog, policies, agents.
+    pub compiled: Arc<Compiled>,
+    /// Keys that tokens are verified with.
+    pub keys: Arc<VerificationKeys>,
+    /// Subjects revoked or frozen (`policy::subject_digest`).
+    pub revoked: HashSet<Digest>,
+    /// The people known here, with their groups.
+    pub people: BTreeMap<Name, BTreeSet<Name>>,
+    /// Pinned tool definitions, as lists show them.
+    pub definitions: BTreeMap<ActionId, canonical::Value>,
+    /// What each action with `returns:` lets through, parsed when published.
+    pub returns: BTreeMap<ActionId, Vec<canonical::Pointer>>,
+    /// Actions whose definition at the upstream differs from the pinned one.
+    pub quarantined: BTreeSet<ActionId>,
+}
+
+impl World {
+    /// The fields that an action with `returns:` lets through; none if it is not in this world.
+    #[must_use]
+    pub fn returns_of(&self, entry: &policy::CatalogEntry) -> &[canonical::Pointer] {
+        self.returns.get(&entry.id).map_or(&[], Vec::as_slice)
+    }
+}
