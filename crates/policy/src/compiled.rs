@@ -132,6 +132,11 @@ impl Compiled {
         &self.published.declared
     }
 
+    /// The registered agents, sorted by name.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentName> {
+        self.published.agents.keys()
+    }
+
     /// The agent of this name.
     #[must_use]
     pub fn agent(&self, name: &AgentName) -> Option<&AgentEntry> {

@@ -33,9 +33,12 @@ mod limits;
 mod problem;
 mod reads;
 mod rule;
+mod scan;
 mod schema;
 mod shape;
 mod slice;
+#[cfg(test)]
+mod tests;
 mod written;
 
 pub use agent::AgentEntry;
@@ -49,6 +52,7 @@ pub use evidence::{Ask, AskRecord, Clearance, Denial, Refused, binding};
 pub use explain::{Checked, Explanation, Finding, why};
 pub use facts::{Approval, Facts, FactsError, Subject, TaskFacts};
 pub use problem::{Place, Problem};
+pub use scan::Scan;
 pub use slice::Slice;
 
 use model::{ActionId, Digest};
@@ -66,6 +70,16 @@ pub struct Definition {
     pub digest: Digest,
     /// The input schema.
     pub input_schema: canonical::Value,
+}
+
+impl Definition {
+    /// Takes the canonical bytes of a definition. Without an input schema any object is accepted.
+    pub fn new(canonical: Vec<u8>) -> Result<Definition, canonical::ParseError> {
+        let value = canonical::parse(&canonical, &canonical::Limits::FRAME)?;
+        let anything = || canonical::Value::Object(canonical::Object::new());
+        let input_schema = value.get("inputSchema").cloned().unwrap_or_else(anything);
+        Ok(Definition { digest: digest::sha256(&canonical), canonical, input_schema })
+    }
 }
 
 /// What the declared file is called in reasons.
