@@ -75,6 +75,12 @@ pub fn seed() -> u64 {
     })
 }
 
+impl ledger::Entropy for SeededEntropy {
+    fn fill(&self, out: &mut [u8]) {
+        SeededEntropy::fill(self, out);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{SeededEntropy, VirtualClock};

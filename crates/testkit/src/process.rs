@@ -276,8 +276,8 @@ impl Home {
         arguments.extend(more);
         let text = self.done(&arguments)?;
         let value: Value = serde_json::from_str(&text).context("`ambit token` printed no JSON")?;
-        let token = value.get("access_token").and_then(Value::as_str);
-        token.map(str::to_owned).with_context(|| format!("no access_token in {value}"))
+        let token = value.get("token").and_then(Value::as_str);
+        token.map(str::to_owned).with_context(|| format!("no token in {value}"))
     }
 
     /// A bearer credential of `agent` for a door.
@@ -292,9 +292,35 @@ impl Home {
         ProofKey::from_jwk(&jwk).map(Arc::new)
     }
 
+    /// A key that the (stopped) gate keeps in its data directory: what only its owner can read.
+    pub fn stolen_key(&self, name: &str) -> Result<ProofKey> {
+        let entropy = Arc::new(crate::chance::SeededEntropy::new(crate::chance::seed()));
+        let now = model::Timestamp::from_seconds(crate::proof::unix_now());
+        let store = store::Store::open(&self.data(), store::Options::default(), now, entropy)?;
+        let document = store.get_key(name)?.with_context(|| format!("no key `{name}`"))?;
+        ProofKey::from_pkcs8(&document)
+    }
+
     /// A bound credential of `agent` for a door.
     pub fn proven(&self, agent: &str, audience: &str) -> Result<Credential> {
         Ok(Credential::Proven(self.token(agent, audience, &[])?, self.key(agent)?))
+    }
+}
+
+/// How long an orderly stop may take.
+const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+impl Ambit {
+    /// Asks it to stop (SIGTERM) and waits until it has.
+    pub fn stop(mut self) -> Result<()> {
+        let id = i32::try_from(self.running.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(id.context("no process")?, rustix::process::Signal::TERM)?;
+        let end = Instant::now() + STOP_LIMIT;
+        while self.running.ended()?.is_none() {
+            ensure!(Instant::now() < end, "`ambit dev` does not stop:\n{}", self.terminal.shown());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 }
 

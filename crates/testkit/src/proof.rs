@@ -96,6 +96,14 @@ impl ProofKey {
         }
     }
 
+    /// An Ed25519 key from PKCS#8, as Ambit's issuer keeps its own.
+    pub fn from_pkcs8(document: &[u8]) -> Result<ProofKey> {
+        let pair = Ed25519KeyPair::from_pkcs8(document).context("not an Ed25519 key")?;
+        let x = b64(pair.public_key());
+        let public = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+        Ok(ProofKey { public, pair: Pair::Ed25519(pair) })
+    }
+
     /// The public JWK.
     #[must_use]
     pub fn public(&self) -> &Value {
