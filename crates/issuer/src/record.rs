@@ -198,8 +198,8 @@ impl Origin {
         let revision = self.revision.to_string();
         writer.begin_object().field_str("agent", self.client.agent.as_str());
         put(&mut writer, "audience", of(Member::Audience));
-        writer.field_str("boundary", if self.development { "development" } else { "production" });
         put(&mut writer, "bound", of(Member::Bound));
+        writer.field_str("boundary", if self.development { "development" } else { "production" });
         put(&mut writer, "code", of(Member::Code));
         writer.field_str("control_revision", &revision);
         put(&mut writer, "decision", of(Member::Decision));

@@ -1,0 +1,400 @@
+//! A house with agents, a task and a journal, whose every answer can be changed by a test.
+
+use axum::{Router, body::Body};
+use canonical::{Limits, Value};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use identity::{
+    AgentKey, AgentKeys, Algorithm, AssertionClaims, ProofClaims, SigningKey, Validity,
+    VerificationKeys,
+};
+use issuer::{Directory, Issuer, RegisteredAgent, Settings, TaskGrant, router};
+use ledger::{
+    DataKey, Entropy, Journal, Kek, KeyId, Keyring, Leaf, Stamp, Writer, disclose, subject_digest,
+};
+use model::{
+    AgentName, Code, Digest, Duration, Name, TaskId, Timestamp, UpstreamName,
+    declared::Proof,
+    record::{Condition, Parts, RecordKind, Recordable, StateChange},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+use tower::ServiceExt as _;
+
+pub(crate) const ISSUER: &str = "http://127.0.0.1:8400";
+pub(crate) const TOKEN: &str = "http://127.0.0.1:8400/oauth/token";
+pub(crate) const TICKETS: &str = "http://127.0.0.1:8400/mcp/tickets";
+pub(crate) const NOW: i64 = 1_795_000_000;
+
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(NOW + seconds)
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// What the tests change.
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) agents: BTreeMap<AgentName, RegisteredAgent>,
+    pub(crate) tasks: BTreeMap<TaskId, TaskGrant>,
+    pub(crate) revoked: BTreeSet<Digest>,
+    pub(crate) revision: u64,
+    pub(crate) strangers: Vec<(Code, &'static str)>,
+    /// Runs once, after the next decision has looked at the revocations.
+    pub(crate) meanwhile: Option<Box<dyn FnOnce() + Send>>,
+}
+
+pub(crate) struct Fake {
+    pub(crate) world: Mutex<World>,
+    signing: Arc<SigningKey>,
+    keys: Arc<VerificationKeys>,
+    drawn: AtomicU64,
+}
+
+impl Directory for Fake {
+    fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>> {
+        self.world.lock().unwrap().agents.get(name).cloned().map(Arc::new)
+    }
+
+    fn task(&self, id: TaskId) -> Option<TaskGrant> {
+        self.world.lock().unwrap().tasks.get(&id).cloned()
+    }
+
+    fn is_revoked(&self, subject: &Digest) -> bool {
+        self.world.lock().unwrap().revoked.contains(subject)
+    }
+
+    fn control_revision(&self) -> u64 {
+        self.world.lock().unwrap().revision
+    }
+
+    fn signing_key(&self) -> Arc<SigningKey> {
+        let meanwhile = self.world.lock().unwrap().meanwhile.take();
+        if let Some(act) = meanwhile {
+            act();
+        }
+        self.signing.clone()
+    }
+
+    fn verification_keys(&self) -> Arc<VerificationKeys> {
+        self.keys.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.world.lock().unwrap().now
+    }
+
+    fn stamp(&self) -> Stamp {
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&self.drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        Stamp { now: self.now(), seed }
+    }
+
+    fn random(&self) -> [u8; 10] {
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&self.drawn.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        random
+    }
+
+    fn refused_before_authentication(&self, code: Code, reason: &'static str) {
+        self.world.lock().unwrap().strangers.push((code, reason));
+    }
+}
+
+struct Counting(AtomicU64);
+
+impl Entropy for Counting {
+    fn fill(&self, out: &mut [u8]) {
+        for byte in out {
+            *byte = self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes()[0];
+        }
+    }
+}
+
+/// One record of the ledger, opened.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) kind: RecordKind,
+    pub(crate) envelope: String,
+    pub(crate) subject: String,
+    pub(crate) arguments: String,
+}
+
+impl Record {
+    /// A member of the envelope as it is written.
+    pub(crate) fn member(&self, name: &str) -> Option<String> {
+        let envelope = canonical::parse(self.envelope.as_bytes(), &Limits::ARGUMENTS).unwrap();
+        envelope.get(name).map(|value| match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => String::from_utf8(value.to_bytes()).unwrap(),
+        })
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) fake: Arc<Fake>,
+    pub(crate) journal: Journal,
+    pub(crate) task: TaskId,
+    router: Router,
+    contents: ledger::volatile::Contents,
+    kek: Kek,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// The key of `helpdesk` (proof: dpop) and `batch` (proof: none).
+pub(crate) fn agent_key(agent: &str) -> AgentKey {
+    let seed = if agent == "helpdesk" { [31; 32] } else { [32; 32] };
+    AgentKey::from_random(Algorithm::EdDsa, &seed).unwrap()
+}
+
+fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
+    let doors = [(TICKETS, "tickets"), ("http://127.0.0.1:8400/http/crm", "crm")];
+    RegisteredAgent {
+        version: Digest([5; 32]),
+        keys: Arc::new(AgentKeys::of(agent_key(agent).public().clone())),
+        proof,
+        ttl: Duration::seconds(900),
+        doors: doors
+            .map(|(url, upstream)| (url.to_owned(), UpstreamName::new(upstream).unwrap()))
+            .into(),
+    }
+}
+
+impl House {
+    pub(crate) fn new() -> House {
+        let contents = ledger::volatile::Contents::default();
+        let medium = ledger::volatile::Volatile::new(1, contents.clone());
+        let kek = Kek::new(&[1; 32]).unwrap();
+        let keyring = Keyring::new(kek.clone(), Arc::new(Counting(AtomicU64::new(0))));
+        let (journal, writer) = Writer::open(medium, keyring).unwrap();
+        let writer = std::thread::spawn(move || writer.run().unwrap());
+        let signing = Arc::new(SigningKey::from_random(Algorithm::EdDsa, &[30; 32]).unwrap());
+        let mut keys = VerificationKeys::new();
+        assert!(keys.insert(signing.public().clone(), Validity::ALWAYS));
+        let task = TaskId::new(at(0), [7; 10]);
+        let grant =
+            TaskGrant { agent: name("helpdesk"), user: Some(name("ana")), expires: at(600) };
+        let world = World {
+            now: at(0),
+            agents: [("helpdesk", Proof::Dpop), ("batch", Proof::None)]
+                .map(|(agent, proof)| (name(agent), registered(agent, proof)))
+                .into(),
+            tasks: [(task, grant)].into(),
+            revoked: BTreeSet::new(),
+            revision: 0,
+            strangers: Vec::new(),
+            meanwhile: None,
+        };
+        let world = Mutex::new(world);
+        let fake =
+            Arc::new(Fake { world, signing, keys: Arc::new(keys), drawn: AtomicU64::new(1) });
+        let settings = Settings::new(ISSUER, true).unwrap();
+        let router = router(fake.clone(), journal.clone(), settings);
+        House { fake, journal, task, router, contents, kek, writer: Some(writer) }
+    }
+
+    pub(crate) fn issuer(&self) -> Issuer {
+        let settings = Settings::new(ISSUER, true).unwrap();
+        Issuer::new(self.fake.clone(), self.journal.clone(), settings)
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.fake.world.lock().unwrap());
+    }
+
+    pub(crate) fn strangers(&self) -> Vec<(Code, &'static str)> {
+        self.fake.world.lock().unwrap().strangers.clone()
+    }
+
+    pub(crate) fn revoke(&self, kind: &str, subject: &str) {
+        let digest = subject_digest(kind, subject);
+        self.change(|world| {
+            world.revoked.insert(digest);
+        });
+    }
+
+    /// What the ledger holds, in order. Everything answered is in it, since answers are durable.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let held = self.contents.held();
+        let keys: Vec<Arc<DataKey>> =
+            held.keys.iter().map(|key| Arc::new(self.kek.unwrap_key(key).unwrap())).collect();
+        let mut records = Vec::new();
+        for row in &held.rows {
+            let (mut leaves, mut boxes) = (row.leaves.as_slice(), row.sealed.as_slice());
+            while !leaves.is_empty() {
+                let (leaf, length) = Leaf::decode(leaves).unwrap();
+                let size = u32::from_be_bytes(boxes[..4].try_into().unwrap()) as usize;
+                let find = |id: &KeyId| keys.iter().find(|key| key.id() == id).cloned();
+                let disclosed = disclose(&leaf, &boxes[4..4 + size], find).unwrap();
+                let personal = disclosed.personal.unwrap();
+                records.push(Record {
+                    kind: leaf.kind,
+                    envelope: String::from_utf8(disclosed.envelope.unwrap()).unwrap(),
+                    subject: String::from_utf8(personal.subject).unwrap(),
+                    arguments: String::from_utf8(personal.arguments).unwrap(),
+                });
+                leaves = &leaves[length..];
+                boxes = &boxes[4 + size..];
+            }
+        }
+        records
+    }
+
+    /// The control state that the ledger holds.
+    pub(crate) fn control(&self) -> BTreeMap<String, Vec<u8>> {
+        self.contents.held().control
+    }
+
+    /// Stops the journal, as a failing disk would.
+    pub(crate) fn stop(&mut self) {
+        self.journal.close();
+        self.writer.take().unwrap().join().unwrap();
+    }
+
+    /// Sends a request and reads the answer.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// Sends what an agent asks the token endpoint for.
+    pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
+        self.send(ask.request()).await
+    }
+}
+
+/// An HTTP answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        canonical::parse(&self.body, &Limits::ARGUMENTS).unwrap()
+    }
+
+    pub(crate) fn text(&self, member: &str) -> String {
+        self.json().get(member).unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// The status and the `error`.
+    pub(crate) fn error(&self) -> (u16, String) {
+        (self.status.as_u16(), self.text("error"))
+    }
+}
+
+/// What an agent sends; every field can be changed before it is sent.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    pub(crate) path: &'static str,
+    pub(crate) parameters: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(&'static str, String)>,
+}
+
+/// A client assertion of the agent.
+pub(crate) fn assertion(agent: &str, jti: &str) -> String {
+    let claims = AssertionClaims {
+        agent: &name(agent),
+        audience: ISSUER,
+        jti,
+        issued: at(0),
+        expires: at(60),
+    };
+    agent_key(agent).assertion(&claims).unwrap()
+}
+
+/// A proof for the token endpoint by the agent's key.
+pub(crate) fn proof(agent: &str, jti: &str) -> String {
+    let claims = ProofClaims { method: "POST", url: TOKEN, token: None, jti, issued: at(0) };
+    agent_key(agent).proof(&claims).unwrap()
+}
+
+impl Ask {
+    /// A request that is granted: with a proof for `helpdesk`, without for `batch`.
+    pub(crate) fn token(agent: &str, jti: &str) -> Ask {
+        let mut ask = Ask::authenticated("/oauth/token", agent, jti)
+            .with("grant_type", "client_credentials")
+            .with("resource", TICKETS);
+        if agent == "helpdesk" {
+            ask = ask.header("dpop", &proof(agent, jti));
+        }
+        ask
+    }
+
+    /// A request of an authenticated client.
+    pub(crate) fn authenticated(path: &'static str, agent: &str, jti: &str) -> Ask {
+        let kind = "application/x-www-form-urlencoded".to_owned();
+        Ask { path, parameters: Vec::new(), headers: vec![("content-type", kind)] }
+            .with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+            .with("client_assertion", &assertion(agent, jti))
+    }
+
+    /// Sets a parameter.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Ask {
+        self.parameters.retain(|(parameter, _)| *parameter != name);
+        self.more(name, value)
+    }
+
+    /// Adds a parameter, even again.
+    pub(crate) fn more(mut self, name: &'static str, value: &str) -> Ask {
+        self.parameters.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Ask {
+        self.parameters.retain(|(parameter, _)| *parameter != name);
+        self.headers.retain(|(header, _)| *header != name);
+        self
+    }
+
+    /// Adds a header, even again.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Ask {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    fn request(&self) -> Request<Body> {
+        let form = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.parameters)
+            .finish();
+        let request = Request::post(self.path);
+        let request = self
+            .headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, value));
+        request.body(Body::from(form)).unwrap()
+    }
+}
+
+/// A control record of someone else: freezes a subject in the journal itself.
+pub(crate) struct Freeze(pub(crate) &'static str);
+
+impl Recordable for Freeze {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Control
+    }
+
+    fn parts(&self) -> Parts {
+        Parts { envelope: b"{}".to_vec(), ..Parts::default() }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        Vec::new()
+    }
+
+    fn changes(&self) -> Vec<StateChange> {
+        vec![StateChange { key: self.0.to_owned(), value: Some(b"{}".to_vec()) }]
+    }
+}

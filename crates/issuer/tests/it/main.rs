@@ -1,0 +1,8 @@
+//! The issuer in one process: a real journal, a client's own keys, no sockets.
+#![cfg(test)]
+
+mod grants;
+mod house;
+mod refusals;
+mod revocation;
+mod surface;
