@@ -27,7 +27,10 @@ fn until_failure(disk: &OnForgetful, write_number: u64, fault: Fault) -> BTreeSe
             })
             .collect();
         for (number, pending) in pending {
-            let outcome = pending.and_then(|pending| pending.wait_blocking());
+            let outcome = match pending {
+                Ok(pending) => pending.wait_blocking(),
+                Err(refused) => Err(refused),
+            };
             match outcome {
                 Ok(_) => {
                     assert!(!stopped, "nothing is acknowledged after a failed write");
