@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod mutation;
 mod stage;
 mod tidy;
 mod tools;

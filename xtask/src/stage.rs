@@ -3,10 +3,10 @@
 use crate::{
     Workspace,
     command::{cargo, quiet, shown},
-    say, tidy, tools,
+    mutation, say, tidy, tools,
 };
 use anyhow::Result;
-use std::{fmt, time::Instant};
+use std::{ffi::OsStr, fmt, time::Instant};
 
 /// How many checks of a stage held and how many did not.
 #[derive(Clone, Copy, Default)]
@@ -21,7 +21,7 @@ impl Counts {
         Counts { passed: u64::from(success), failed: u64::from(!success) }
     }
 
-    fn add(&mut self, other: Counts) {
+    pub(crate) fn add(&mut self, other: Counts) {
         self.passed = self.passed.saturating_add(other.passed);
         self.failed = self.failed.saturating_add(other.failed);
     }
@@ -52,6 +52,10 @@ const STAGES: &[Stage] = &[
     Stage { name: "build", quick: true, after: &[], run: build },
     Stage { name: "test", quick: true, after: &["build", "tools"], run: test },
     Stage { name: "doc", quick: false, after: &["build"], run: doc },
+    Stage { name: "release", quick: false, after: &[], run: release },
+    Stage { name: "demo", quick: false, after: &["release"], run: demo },
+    Stage { name: "durability", quick: false, after: &["release", "test"], run: durability },
+    Stage { name: "mutation", quick: false, after: &["test"], run: mutation::run },
 ];
 
 /// Runs the chosen stages and prints the closing line that counts; true if all passed.
@@ -129,12 +133,54 @@ fn build(workspace: &Workspace) -> Result<Counts> {
 }
 
 fn test(workspace: &Workspace) -> Result<Counts> {
+    nextest(workspace, &[], &[])
+}
+
+/// Runs tests of the whole workspace's build, with more arguments and variables.
+fn nextest(
+    workspace: &Workspace,
+    arguments: &[&str],
+    variables: &[(&str, &OsStr)],
+) -> Result<Counts> {
+    let (counts, success) = nextest_summary(workspace, arguments, variables)?;
+    Ok(with_exit(counts.unwrap_or_default(), success))
+}
+
+/// As above: the counts if tests ran at all, and whether the runner was content.
+pub(crate) fn nextest_summary(
+    workspace: &Workspace,
+    arguments: &[&str],
+    variables: &[(&str, &OsStr)],
+) -> Result<(Option<Counts>, bool)> {
     let mut command = cargo(workspace, &["nextest", "run", "--locked", "--workspace"]);
-    command.env("PATH", tools::path(workspace)?);
-    command.args(["--no-fail-fast", "--status-level", "slow", "--color", "never"]);
+    command.env("PATH", tools::path(workspace)?).envs(variables.iter().copied());
+    command.args(["--no-fail-fast", "--status-level", "slow", "--color", "never"]).args(arguments);
     let ended = shown(command)?;
-    let counts = ended.lines.iter().rev().find_map(|line| nextest_counts(line));
-    Ok(with_exit(counts.unwrap_or_default(), ended.success))
+    Ok((ended.lines.iter().rev().find_map(|line| nextest_counts(line)), ended.success))
+}
+
+/// The binary as users build it; cold, its seconds are what a first run costs.
+fn release(workspace: &Workspace) -> Result<Counts> {
+    let arguments = ["build", "--quiet", "--locked", "--release", "-p", "ambit"];
+    Ok(Counts::one(shown(cargo(workspace, &arguments))?.success))
+}
+
+/// The README's first command, as a script runs it.
+fn demo(workspace: &Workspace) -> Result<Counts> {
+    let arguments = ["run", "--quiet", "--locked", "--release", "--", "demo", "--exit"];
+    Ok(Counts::one(shown(cargo(workspace, &arguments))?.success))
+}
+
+/// The full measure: 1,000 kills in at most four minutes, 1,000 transfers under a tracer, the release build.
+fn durability(workspace: &Workspace) -> Result<Counts> {
+    let binary = workspace.target.join("release/ambit");
+    let variables = [
+        ("AMBIT_TEST_BIN_AMBIT", binary.as_os_str()),
+        ("AMBIT_TEST_KILLS", "1000".as_ref()),
+        ("AMBIT_TEST_SECONDS", "230".as_ref()),
+        ("AMBIT_TEST_TRANSFERS", "1000".as_ref()),
+    ];
+    nextest(workspace, &["--success-output", "final", "-E", "binary(durability)"], &variables)
 }
 
 /// The documentation's examples; nearly all show that evidence cannot be forged (`compile_fail`).

@@ -214,23 +214,33 @@ impl Home {
     }
 
     /// As [`Home::start`], with the program before `ambit dev`'s own arguments given (a tracer, another build).
-    pub fn start_with(&self, mut command: Command) -> Result<Ambit> {
+    pub fn start_with(&self, command: Command) -> Result<Ambit> {
+        let mut ambit = self.spawn(command)?;
+        self.wait_ready(&mut ambit)?;
+        Ok(ambit)
+    }
+
+    /// Starts without waiting.
+    pub fn spawn(&self, mut command: Command) -> Result<Ambit> {
         let (terminal, slave) = Terminal::open()?;
         let [stdin, stdout, stderr] = Terminal::streams(&slave)?;
         command.args(self.dev_arguments()).envs(self.secrets.iter().cloned());
         command.current_dir(self.dir.path()).env("NO_COLOR", "1").env("TERM", "dumb");
         let child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn()?;
-        drop(slave);
-        let mut ambit = Ambit { running: Running(child), terminal };
+        Ok(Ambit { running: Running(child), terminal })
+    }
+
+    /// Waits until it is ready; its own end is an error with what it showed.
+    pub fn wait_ready(&self, ambit: &mut Ambit) -> Result<()> {
         let end = Instant::now() + START_LIMIT;
         while !self.ready() {
             if let Some(status) = ambit.running.ended()? {
                 bail!("`ambit dev` ended with {status}:\n{}", ambit.terminal.shown());
             }
             ensure!(Instant::now() < end, "`ambit dev` is not ready:\n{}", ambit.terminal.shown());
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(ambit)
+        Ok(())
     }
 
     fn ready(&self) -> bool {
@@ -292,18 +302,59 @@ impl Home {
         ProofKey::from_jwk(&jwk).map(Arc::new)
     }
 
-    /// A key that the (stopped) gate keeps in its data directory: what only its owner can read.
-    pub fn stolen_key(&self, name: &str) -> Result<ProofKey> {
+    /// Every record of the (stopped) gate's ledger, in order.
+    pub fn records(&self) -> Result<Vec<Entry>> {
+        let store = self.open_store()?;
+        let read = |sequence| {
+            let record = store.read(sequence)?.with_context(|| format!("no record {sequence}"))?;
+            let part = |bytes: &[u8]| serde_json::from_slice(bytes).unwrap_or(Value::Null);
+            Ok(Entry {
+                kind: record.leaf.kind,
+                envelope: record.envelope.as_deref().map(part).unwrap_or_default(),
+                arguments: record
+                    .personal
+                    .map(|personal| part(&personal.arguments))
+                    .unwrap_or_default(),
+            })
+        };
+        (0..store.size()).map(read).collect()
+    }
+
+    fn open_store(&self) -> Result<store::Store> {
         let entropy = Arc::new(crate::chance::SeededEntropy::new(crate::chance::seed()));
         let now = model::Timestamp::from_seconds(crate::proof::unix_now());
-        let store = store::Store::open(&self.data(), store::Options::default(), now, entropy)?;
-        let document = store.get_key(name)?.with_context(|| format!("no key `{name}`"))?;
+        Ok(store::Store::open(&self.data(), store::Options::default(), now, entropy)?)
+    }
+
+    /// A key that the (stopped) gate keeps in its data directory: what only its owner can read.
+    pub fn stolen_key(&self, name: &str) -> Result<ProofKey> {
+        let document =
+            self.open_store()?.get_key(name)?.with_context(|| format!("no key `{name}`"))?;
         ProofKey::from_pkcs8(&document)
     }
 
     /// A bound credential of `agent` for a door.
     pub fn proven(&self, agent: &str, audience: &str) -> Result<Credential> {
         Ok(Credential::Proven(self.token(agent, audience, &[])?, self.key(agent)?))
+    }
+}
+
+/// One record of the ledger.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its kind.
+    pub kind: model::record::RecordKind,
+    /// Its envelope.
+    pub envelope: Value,
+    /// Its part with the arguments.
+    pub arguments: Value,
+}
+
+impl Entry {
+    /// A text member of the envelope.
+    #[must_use]
+    pub fn text(&self, member: &str) -> &str {
+        self.envelope.get(member).and_then(Value::as_str).unwrap_or_default()
     }
 }
 
