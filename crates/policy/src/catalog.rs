@@ -5,6 +5,7 @@ use crate::digest::{sha256, subject_digest};
 use crate::facts::object;
 use crate::problem::Problem;
 use crate::shape::Arguments;
+use crate::written::{Written, inferred};
 use canonical::Value;
 use cedar_policy::EntityUid;
 use model::declared::{Action, Declared, Route, Segment, Upstream, UpstreamKind};
@@ -128,7 +129,7 @@ fn fits(route: &Route, method: &str, path: &[&str]) -> bool {
 pub(crate) fn build(
     declared: &Declared,
     definitions: &Definitions,
-    unknown: &Arguments,
+    written: &[Written],
     problems: &mut Vec<Problem>,
 ) -> Catalog {
     let mut entries = BTreeMap::new();
@@ -137,7 +138,7 @@ pub(crate) fn build(
             match ActionId::new(name.clone(), &operation) {
                 Ok(id) => {
                     let (entry, problem) =
-                        entry(id.clone(), upstream.kind, action, definitions, unknown);
+                        entry(id.clone(), upstream.kind, action, definitions, written);
                     problems.extend(problem);
                     entries.insert(id, Arc::new(entry));
                 }
@@ -192,7 +193,7 @@ fn entry(
     kind: UpstreamKind,
     action: Action,
     definitions: &Definitions,
-    unknown: &Arguments,
+    written: &[Written],
 ) -> (CatalogEntry, Option<Problem>) {
     let definition = definitions.get(&id).filter(|_| kind == UpstreamKind::Mcp);
     let schema = definition.map(|definition| serde(&definition.input_schema));
@@ -202,25 +203,30 @@ fn entry(
         let message = format!("input schema of `{name}` is not usable: {error}");
         Problem::declared(action.line, message, "correct the tool's definition in the upstream")
     });
-    let arguments = match (kind, definition) {
-        (UpstreamKind::Mcp, Some(definition)) => Arguments::of_schema(&definition.input_schema),
-        (UpstreamKind::Mcp, None) => unknown.clone(),
-        (UpstreamKind::Http, _) => Arguments::of_route(params_of(&action)),
-    };
     let groups = [
         format!("risk:{}", action.risk),
         format!("effect:{}", action.effect),
         format!("upstream:{}", id.upstream),
     ];
+    let groups: Vec<EntityUid> = groups.iter().map(|group| uid("Action", group)).collect();
+    let (action_uid, operation_uid) = (uid("Action", &name), uid("Operation", &name));
+    let arguments = match (kind, definition) {
+        (UpstreamKind::Mcp, Some(definition)) => Arguments::of_schema(&definition.input_schema),
+        (UpstreamKind::Mcp, None) => {
+            let covers = |written: &&Written| written.covers(&groups, &action_uid, &operation_uid);
+            Arguments::of_reads(inferred(written.iter().filter(covers)))
+        }
+        (UpstreamKind::Http, _) => Arguments::of_route(params_of(&action)),
+    };
     let entry = CatalogEntry {
         kind,
         definition: definition.map(|definition| definition.digest),
         digest: sha256(&declared_value(&action).to_bytes()),
         arguments,
         check: check.ok().flatten(),
-        action_uid: uid("Action", &name),
-        operation_uid: uid("Operation", &name),
-        groups: groups.iter().map(|group| uid("Action", group)).collect(),
+        action_uid,
+        operation_uid,
+        groups,
         subjects: [
             subject_digest("upstream", id.upstream.as_str()),
             subject_digest("action", &name),

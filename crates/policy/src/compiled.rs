@@ -7,11 +7,11 @@ use crate::guard::{Guard, TEMPLATE_VERSION};
 use crate::rule::Rule;
 use crate::slice::{RuleSet, Slice};
 use crate::written::{Index, Written};
-use crate::{Definitions, Problem, agent, catalog, check, entities, schema, shape, written};
-use cedar_policy::{Effect, Entities, EntityUid, Schema};
+use crate::{Definitions, Problem, agent, catalog, check, entities, schema, written};
+use cedar_policy::{Effect, Entities, Schema};
 use model::declared::Declared;
 use model::{ActionId, AgentName, Digest, UpstreamName};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -48,8 +48,7 @@ pub fn compile(declared: &Declared, definitions: &Definitions) -> Result<Compile
     let mut problems = Vec::new();
     check::references(declared, &mut problems);
     let written = written::read(declared, &mut problems);
-    let unknown = shape::Arguments::of_reads(written::inferred(&written));
-    let catalog = catalog::build(declared, definitions, &unknown, &mut problems);
+    let catalog = catalog::build(declared, definitions, &written, &mut problems);
     check::catalogued(declared, definitions, &catalog, &mut problems);
     let agents = agent::publish(declared, &catalog);
     check::grants(declared, &catalog, &mut problems);
@@ -162,22 +161,18 @@ impl Compiled {
 
     /// What an agent finds in a list: inside its boundary, not prohibited, of no denied data
     /// class, and granted (or permitted by a hand-written policy under some conditions). Sorted.
-    pub fn visible(
-        &self,
+    pub fn visible<'a>(
+        &'a self,
         agent: &AgentName,
         upstream: &UpstreamName,
-    ) -> impl Iterator<Item = &CatalogEntry> {
-        let agent = self.published.agents.get(agent);
+    ) -> impl Iterator<Item = &'a CatalogEntry> + use<'a> {
+        let (agent, upstream) = (self.published.agents.get(agent), upstream.clone());
         let actions = agent.map_or(&[][..], |agent| &agent.reach.actions);
-        let entries = actions.iter().filter_map(|action| {
+        actions.iter().filter_map(move |action| {
             let entry = self.published.catalog.at(*action)?;
-            Some((*action, entry)).filter(|(_, entry)| entry.id.upstream == *upstream)
-        });
-        entries
-            .filter(move |(action, entry)| {
-                agent.is_some_and(|agent| self.published.is_grantable(agent, *action, entry))
-            })
-            .map(|(_, entry)| entry.as_ref())
+            let grantable = self.published.is_grantable(agent?, *action, entry);
+            (entry.id.upstream == upstream && grantable).then_some(entry.as_ref())
+        })
     }
 
     /// What decides one action of one agent's version; `None` if the action does not exist for it:
@@ -223,10 +218,7 @@ impl Published {
 
     /// Numbers of the hand-written rules whose scope fits.
     pub(crate) fn fitting(&self, agent: &AgentEntry, entry: &CatalogEntry) -> Vec<u32> {
-        let actions: HashSet<&EntityUid> =
-            entry.groups.iter().chain(std::iter::once(&entry.action_uid)).collect();
-        let found =
-            self.index.matching(&self.written, &agent.lineage, &actions, &entry.operation_uid);
+        let found = self.index.matching(&self.written, &agent.lineage, entry);
         let first = u32::try_from(Guard::ALL.len()).unwrap_or(u32::MAX);
         found.into_iter().map(|number| number.saturating_add(first)).collect()
     }

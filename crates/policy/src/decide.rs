@@ -5,7 +5,7 @@ use crate::context;
 use crate::evidence::{Ask, Clearance, Decided, Denial};
 use crate::facts::{Facts, Subject};
 use crate::rule::Rule;
-use crate::slice::Slice;
+use crate::slice::{RuleSet, Slice};
 use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
 use identity::Actor;
 use model::{Code, Decision, Name};
@@ -97,6 +97,16 @@ fn unfit(subject: &Subject, call: &Call, facts: &Facts) -> Option<Ruling> {
 /// Cedar's `Authorizer`.
 #[must_use]
 pub fn evaluate(subject: &Subject, call: &Call, facts: &Facts) -> Ruling {
+    evaluate_with(&call.slice().set, subject, call, facts)
+}
+
+/// The evaluation of [`evaluate`] over a given set of rules.
+pub(crate) fn evaluate_with(
+    set: &RuleSet,
+    subject: &Subject,
+    call: &Call,
+    facts: &Facts,
+) -> Ruling {
     let slice = call.slice();
     if subject.version != slice.agent.version || subject.agent != slice.agent.name {
         return Ruling::undecidable("the slice belongs to another agent or version");
@@ -109,7 +119,7 @@ pub fn evaluate(subject: &Subject, call: &Call, facts: &Facts) -> Ruling {
             return Ruling::deny(Code::OutsideIntent, "the task has expired");
         }
     }
-    match passes(subject, call, facts) {
+    match passes(set, subject, call, facts) {
         Ok((first, second)) => rule(slice, facts, &first, second.as_ref()),
         Err(note) => Ruling::undecidable(note),
     }
@@ -122,12 +132,17 @@ struct Pass {
 }
 
 /// Without and, where it can change anything, with approval.
-fn passes(subject: &Subject, call: &Call, facts: &Facts) -> Result<(Pass, Option<Pass>), String> {
+fn passes(
+    set: &RuleSet,
+    subject: &Subject,
+    call: &Call,
+    facts: &Facts,
+) -> Result<(Pass, Option<Pass>), String> {
     let slice = call.slice();
-    complete(slice)?;
+    complete(set, slice)?;
     let task = facts.task.as_deref();
     let intent = slice.published.intents.allow(task, slice.number, slice.grant, call.object());
-    let reads = &slice.set.reads;
+    let reads = &set.reads;
     let pairs = context::build(subject, call, facts, intent.is_ok(), reads)
         .map_err(|error| error.to_string())?;
     let lifts = reads.name("approved");
@@ -135,9 +150,9 @@ fn passes(subject: &Subject, call: &Call, facts: &Facts) -> Result<(Pass, Option
     let context = |pairs, approved| {
         context::with_approved(pairs, approved, reads).map_err(|error| error.to_string())
     };
-    let first = pass(slice, context(pairs, false)?)?;
+    let first = pass(set, slice, context(pairs, false)?)?;
     let second = match again.filter(|_| !first.allowed) {
-        Some(pairs) => Some(pass(slice, context(pairs, true)?)?),
+        Some(pairs) => Some(pass(set, slice, context(pairs, true)?)?),
         None => None,
     };
     Ok((first, second))
@@ -145,8 +160,8 @@ fn passes(subject: &Subject, call: &Call, facts: &Facts) -> Result<(Pass, Option
 
 /// Every entity that scopes and conditions can name must be there: a forbid on a group silently
 /// does not match where the group is missing, and Cedar reports no error.
-fn complete(slice: &Slice) -> Result<(), String> {
-    if slice.set.broken {
+fn complete(set: &RuleSet, slice: &Slice) -> Result<(), String> {
+    if set.broken {
         return Err("a policy of the slice could not be added".into());
     }
     match slice.needed.iter().find(|uid| slice.entities.get(uid).is_none()) {
@@ -155,15 +170,15 @@ fn complete(slice: &Slice) -> Result<(), String> {
     }
 }
 
-fn pass(slice: &Slice, context: Context) -> Result<Pass, String> {
+fn pass(set: &RuleSet, slice: &Slice, context: Context) -> Result<Pass, String> {
     let request = request(slice, context)?;
-    let (allowed, decided) = ask_cedar(&request, &slice.set.policies, &slice.entities)?;
+    let (allowed, decided) = ask_cedar(&request, &set.policies, &slice.entities)?;
     if allowed {
         return Ok(Pass { allowed, forbids: Vec::new() });
     }
     // Cedar names them in no order; here they have the slice's.
     let is_named = |rule: &&Arc<Rule>| decided.iter().any(|id| *id == *rule.resolved.id());
-    let forbids: Vec<_> = slice.set.rules.iter().filter(is_named).cloned().collect();
+    let forbids: Vec<_> = set.rules.iter().filter(is_named).cloned().collect();
     if forbids.len() != decided.len() {
         return Err("a policy decided that is not of the slice".into());
     }

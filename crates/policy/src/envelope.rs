@@ -77,8 +77,8 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     writer.field_str("action", envelope.action);
     writer.field_str("agent", subject.agent.as_str());
     text(&mut writer, "ask", ask.as_deref());
-    writer.field_str("boundary", if facts.development { "development" } else { "production" });
     writer.field_bool("bound", subject.bound);
+    writer.field_str("boundary", if facts.development { "development" } else { "production" });
     text(&mut writer, "catalog", catalogued.map(|entry| entry.digest.to_string()).as_deref());
     text(&mut writer, "code", envelope.code.map(Code::slug));
     if let Some(entry) = catalogued {

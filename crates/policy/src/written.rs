@@ -1,17 +1,17 @@
 //! Hand-written policies: read, checked for what Cedar does not check, and indexed by scope.
 
-use crate::catalog::Catalog;
+use crate::CatalogEntry;
 use crate::problem::{Lines, Place, Problem};
 use crate::reads::{Reads, clause_expression, is_context};
 use crate::rule::{Asking, Rule};
 use cedar_policy::pst::Clause;
 use cedar_policy::{
-    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
-    ResourceConstraint,
+    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
+    PrincipalConstraint, ResourceConstraint,
 };
 use model::Name;
 use model::declared::{Declared, PolicyFile};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// A hand-written policy with its place and scope.
 #[derive(Clone, Debug)]
@@ -269,13 +269,12 @@ impl Index {
     }
 
     /// The policies whose scope fits, in their order. `lineage` is the principal and all that it
-    /// is in; `actions` the action and its groups.
+    /// is in.
     pub(crate) fn matching(
         &self,
         all: &[Written],
         lineage: &[EntityUid],
-        actions: &HashSet<&EntityUid>,
-        operation: &EntityUid,
+        entry: &CatalogEntry,
     ) -> Vec<u32> {
         let named = lineage.iter().filter_map(|uid| self.by_principal.get(uid)).flatten();
         let mut found: Vec<u32> = self
@@ -285,7 +284,10 @@ impl Index {
             .copied()
             .filter(|number| {
                 let at = usize::try_from(*number).ok().and_then(|at| all.get(at));
-                at.is_some_and(|written| written.fits(lineage, actions, operation))
+                at.is_some_and(|written| {
+                    let CatalogEntry { groups, action_uid, operation_uid, .. } = entry;
+                    written.fits(lineage, groups, action_uid, operation_uid)
+                })
             })
             .collect();
         found.sort_unstable();
@@ -296,15 +298,15 @@ impl Index {
 
 impl Written {
     /// Whether the scope fits. Conditions are never looked at: they are Cedar's.
-    pub(crate) fn fits(
+    fn fits(
         &self,
         lineage: &[EntityUid],
-        actions: &HashSet<&EntityUid>,
+        groups: &[EntityUid],
+        action: &EntityUid,
         operation: &EntityUid,
     ) -> bool {
         let own = lineage.first();
-        let is_own =
-            |kind: &cedar_policy::EntityTypeName| own.is_some_and(|o| o.type_name() == kind);
+        let is_own = |kind: &EntityTypeName| own.is_some_and(|own| own.type_name() == kind);
         let principal = match &self.principal {
             PrincipalConstraint::Any => true,
             PrincipalConstraint::Is(kind) => is_own(kind),
@@ -312,12 +314,24 @@ impl Written {
             PrincipalConstraint::In(uid) => lineage.contains(uid),
             PrincipalConstraint::IsIn(kind, uid) => is_own(kind) && lineage.contains(uid),
         };
-        let action = match &self.action {
+        principal && self.covers(groups, action, operation)
+    }
+
+    /// Whether the scope covers an operation, for some principal.
+    pub(crate) fn covers(
+        &self,
+        groups: &[EntityUid],
+        action: &EntityUid,
+        operation: &EntityUid,
+    ) -> bool {
+        // A policy that says `action == GROUP` names no action that is ever asked for.
+        let within = |uid: &EntityUid| uid == action || groups.contains(uid);
+        let covers_action = match &self.action {
             ActionConstraint::Any => true,
-            ActionConstraint::Eq(uid) => actions.contains(uid),
-            ActionConstraint::In(uids) => uids.iter().any(|uid| actions.contains(uid)),
+            ActionConstraint::Eq(uid) => uid == action,
+            ActionConstraint::In(uids) => uids.iter().any(within),
         };
-        let resource = match &self.resource {
+        let covers_operation = match &self.resource {
             ResourceConstraint::Any => true,
             ResourceConstraint::Is(kind) => operation.type_name() == kind,
             ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) => operation == uid,
@@ -325,35 +339,15 @@ impl Written {
                 operation.type_name() == kind && operation == uid
             }
         };
-        principal && action && resource
-    }
-
-    /// The operations that its scope covers.
-    pub(crate) fn covers(&self, catalog: &Catalog) -> Vec<u32> {
-        let fits = |entry: &crate::CatalogEntry| {
-            let mut actions: HashSet<&EntityUid> = entry.groups.iter().collect();
-            actions.insert(&entry.action_uid);
-            let action = match &self.action {
-                ActionConstraint::Any => true,
-                ActionConstraint::Eq(uid) => actions.contains(uid),
-                ActionConstraint::In(uids) => uids.iter().any(|uid| actions.contains(uid)),
-            };
-            let resource = match &self.resource {
-                ResourceConstraint::Eq(uid)
-                | ResourceConstraint::In(uid)
-                | ResourceConstraint::IsIn(_, uid) => entry.operation_uid == *uid,
-                ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
-            };
-            action && resource
-        };
-        let numbered = catalog.entries.iter().zip(0_u32..);
-        numbered.filter(|(entry, _)| fits(entry)).map(|(_, number)| number).collect()
+        covers_action && covers_operation
     }
 }
 
 /// The type that each argument must have to be used as policies use it, for actions whose
 /// definition is not pinned.
-pub(crate) fn inferred(all: &[Written]) -> BTreeMap<String, crate::shape::Member> {
+pub(crate) fn inferred<'a>(
+    all: impl Iterator<Item = &'a Written>,
+) -> BTreeMap<String, crate::shape::Member> {
     let mut uses = crate::infer::Uses::default();
     for written in all {
         written.clauses.iter().for_each(|clause| uses.note(clause_expression(clause)));

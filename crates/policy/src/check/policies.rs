@@ -204,15 +204,16 @@ fn words(written: &Written, catalog: &Catalog, sources: &Sources<'_>) -> Vec<Pro
     if compared.is_empty() {
         return Vec::new();
     }
-    let covered = written.covers(catalog);
+    let covers = |entry: &&Arc<crate::CatalogEntry>| {
+        written.covers(&entry.groups, &entry.action_uid, &entry.operation_uid)
+    };
+    let covered: Vec<_> = catalog.entries.iter().filter(covers).collect();
     let problem = |(argument, word): &(String, String)| {
-        let mut lists = covered.iter().filter_map(|number| {
-            let entry = catalog.at(*number)?;
-            match entry.arguments.members.get(argument) {
+        let mut lists =
+            covered.iter().filter_map(|entry| match entry.arguments.members.get(argument) {
                 Some(Member { shape: Some(Shape::Text(Some(words))), .. }) => Some(words),
                 _ => None,
-            }
-        });
+            });
         let first = lists.next()?;
         let fits = first.contains(word) || lists.any(|words| words.contains(word));
         let listed: Vec<_> = first.iter().map(|word| format!("\"{word}\"")).collect();

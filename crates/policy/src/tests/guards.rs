@@ -1,0 +1,190 @@
+//! Each guardrail stops something, and with that guardrail off the same thing passes.
+
+use super::world::{Try, World, attempt, entry_of, name, outcome};
+use crate::decide::evaluate_with;
+use crate::slice::RuleSet;
+use model::{PartyName, RiskTier};
+
+/// The outcome, and the one with a rule taken out of the slice.
+fn check(world: &World, one: &Try, guard: &str, with: &str, without: &str) {
+    let compiled = world.compile();
+    assert_eq!(one.outcome(&compiled), with);
+    let call = one.call(&compiled).unwrap();
+    let rules = call.slice().set.rules.iter().filter(|rule| rule.id != guard).cloned().collect();
+    let (subject, facts) = (one.subject(&compiled), one.facts(&compiled));
+    let ruling = evaluate_with(&RuleSet::new(rules), &subject, &call, &facts);
+    assert_eq!(outcome(&ruling), without, "without {guard}");
+}
+
+#[test]
+fn each_guard_alone_stops() {
+    let world = World::new();
+    let extra = attempt("helpdesk", "tickets.read").args(r#"{"id":"1","bcc":"x"}"#);
+    let night = attempt("helpdesk", "tickets.update").at_night();
+    let cases = [
+        (attempt("helpdesk", "tickets.close"), "guard.approval", "ask leads: guard.approval"),
+        (attempt("cashier", "payments.transfer"), "guard.high", "ask default: guard.high"),
+        (
+            attempt("helpdesk", "tickets.read").user(Some("eve")),
+            "guard.users",
+            "deny user_not_served: guard.users",
+        ),
+        (
+            attempt("helpdesk", "tickets.read").user(None),
+            "guard.users",
+            "deny user_not_served: guard.users",
+        ),
+        (
+            attempt("cashier", "payments.quote").user(Some("eve")),
+            "guard.users",
+            "deny user_not_served: guard.users",
+        ),
+        (
+            attempt("narrow", "tickets.read").user(Some("ana")),
+            "guard.users",
+            "deny user_not_served: guard.users",
+        ),
+        (
+            attempt("helpdesk", "tickets.read").intent("resolve", r#"{"ticket":"9"}"#),
+            "guard.intent",
+            "deny outside_intent: guard.intent",
+        ),
+        (extra, "guard.extra", "deny forbidden: guard.extra"),
+        (attempt("helpdesk", "hr.salaries"), "guard.data", "deny forbidden: guard.data"),
+        (night, "at-night", "ask leads: at-night"),
+    ];
+    for (one, guard, with) in &cases {
+        check(&world, one, guard, with, "allow");
+    }
+    let granted = attempt("helpdesk", "tickets.read");
+    check(&world, &granted, "grant", "allow", "deny not_granted: ");
+}
+
+/// The outcome in the world, and in a twin that differs in one declared word.
+#[track_caller]
+fn twin(one: &Try, here: &str, change: impl FnOnce(&mut model::declared::Declared), there: &str) {
+    assert_eq!(one.outcome(&World::new().compile()), here);
+    assert_eq!(one.outcome(&World::new().with(change).compile()), there);
+}
+
+#[test]
+fn static_guards_follow_the_declaration() {
+    twin(
+        &attempt("helpdesk", "tickets.wipe"),
+        "none",
+        |d| entry_of(d, "tickets.wipe").risk = RiskTier::Medium,
+        "allow",
+    );
+    twin(
+        &attempt("helpdesk", "mail.send"),
+        "none",
+        |d| {
+            d.boundaries.get_mut(&name("support")).unwrap().upstreams.insert(name("mail"));
+        },
+        "allow",
+    );
+    twin(
+        &attempt("helpdesk", "hr.salaries"),
+        "deny forbidden: guard.data",
+        |d| d.boundaries.get_mut(&name("support")).unwrap().deny_data.clear(),
+        "allow",
+    );
+    twin(
+        &attempt("helpdesk", "tickets.purge"),
+        "deny not_granted: ",
+        |d| entry_of(d, "tickets.purge").risk = RiskTier::Medium,
+        "allow",
+    );
+    twin(
+        &attempt("narrow", "tickets.close"),
+        "deny not_granted: ",
+        |d| d.agents.get_mut(&name("narrow")).unwrap().only = None,
+        "ask leads: guard.approval",
+    );
+    twin(
+        &attempt("narrow", "tickets.read").user(Some("ana")),
+        "deny user_not_served: guard.users",
+        |d| {
+            let users = Some(PartyName::Group(name("staff")));
+            d.agents.get_mut(&name("narrow")).unwrap().users = users;
+        },
+        "allow",
+    );
+}
+
+#[test]
+fn a_wildcard_never_covers_a_high_action() {
+    let only = |text: &str| {
+        let text = text.to_owned();
+        World::new().with(move |d| {
+            let pattern = match text.strip_suffix(".*") {
+                Some(upstream) => model::declared::ActionPattern::All(name(upstream)),
+                None => model::declared::ActionPattern::Exact(super::world::action(&text)),
+            };
+            d.agents.get_mut(&name("helpdesk")).unwrap().only = Some(vec![pattern]);
+        })
+    };
+    let one = attempt("helpdesk", "tickets.purge");
+    assert_eq!(one.outcome(&only("tickets.*").compile()), "deny not_granted: ");
+    assert_eq!(one.outcome(&only("tickets.purge").compile()), "ask default: guard.high");
+}
+
+#[test]
+fn an_intent_grants_a_high_action_under_its_task_only() {
+    let compiled = World::new().compile();
+    let one = attempt("clerk", "payments.transfer");
+    let cases = [
+        (one.clone(), "deny outside_intent: guard.intent"),
+        (one.clone().intent("browse", "{}"), "deny outside_intent: guard.intent"),
+        (one.clone().intent("pay", r#"{"payee":"eve"}"#), "deny outside_intent: guard.intent"),
+        (one.clone().intent("pay", "{}"), "deny outside_intent: guard.intent"),
+        (one.intent("pay", r#"{"payee":"bob"}"#), "ask default: guard.high"),
+    ];
+    for (one, expected) in cases {
+        assert_eq!(one.outcome(&compiled), expected);
+    }
+    // Named in an intent, a wildcard beside it still covers what is not high.
+    let quote = attempt("clerk", "payments.quote").intent("pay", r#"{"payee":"eve"}"#);
+    assert_eq!(quote.outcome(&compiled), "allow");
+    let purge = attempt("helpdesk", "tickets.purge").intent("browse", "{}");
+    assert_eq!(purge.outcome(&compiled), "deny outside_intent: guard.intent");
+}
+
+#[test]
+fn a_task_of_another_agent_or_time_is_no_task() {
+    let compiled = World::new().compile();
+    let one = attempt("helpdesk", "tickets.read").intent("resolve", r#"{"ticket":"4711"}"#);
+    assert_eq!(one.outcome(&compiled), "allow");
+    let (subject, call, facts) =
+        (one.subject(&compiled), one.call(&compiled).unwrap(), one.facts(&compiled));
+    let mut task = facts.task.as_deref().unwrap().clone();
+    let mut check = |change: &dyn Fn(&mut crate::TaskFacts)| {
+        let before = task.clone();
+        change(&mut task);
+        let facts = crate::Facts { task: Some(std::sync::Arc::new(task.clone())), ..facts.clone() };
+        let ruling = crate::evaluate(&subject, &call, &facts);
+        task = before;
+        outcome(&ruling)
+    };
+    assert_eq!(check(&|_| ()), "allow");
+    assert_eq!(check(&|task| task.agent = name("clerk")), "deny outside_intent: ");
+    assert_eq!(check(&|task| task.user = None), "deny outside_intent: ");
+    assert_eq!(check(&|task| task.expires = super::world::NOW), "deny outside_intent: ");
+}
+
+#[test]
+fn a_permit_by_hand_grants_no_high_action() {
+    let permit = r#"@id("all") permit (principal, action, resource);"#;
+    let compiled = World::new().policy(permit).compile();
+    let cases = [
+        ("narrow", "tickets.update", "allow"),
+        ("narrow", "tickets.purge", "deny not_granted: "),
+        ("narrow", "directory.reset_password", "deny not_granted: "),
+        ("narrow", "mail.send", "none"),
+        ("narrow", "tickets.wipe", "none"),
+        ("narrow", "hr.salaries", "deny forbidden: guard.data"),
+    ];
+    for (agent, id, expected) in cases {
+        assert_eq!(attempt(agent, id).outcome(&compiled), expected, "{id}");
+    }
+}
