@@ -175,18 +175,16 @@ impl Issuer {
         Ok((token, id))
     }
 
-    /// A used assertion makes a stranger, who is counted; a used proof a client, who is recorded.
+    /// A used proof makes a refused client, who is recorded; a used assertion makes a stranger, whose
+    /// record fails for the same reason and who is counted.
     async fn replayed(&self, client: Client, wish: Wish, condition: &Condition) -> IssueError {
-        if condition_is_of(condition, &client) {
-            self.count(&IssueError::AssertionReplayed);
-            return IssueError::AssertionReplayed;
-        }
         let is_proof = matches!(
             (condition, &wish.binding),
             (Condition::Unused { what, .. }, Binding::Proof { single_use, .. })
                 if *what == single_use.0
         );
-        let error = if is_proof { IssueError::ProofReplayed } else { IssueError::Undecidable };
+        let error =
+            if is_proof { IssueError::ProofReplayed } else { IssueError::AssertionReplayed };
         self.refuse(client, Some(wish), error, "issue").await
     }
 

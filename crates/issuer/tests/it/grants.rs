@@ -1,6 +1,6 @@
 //! What is granted, and what its token and its record say.
 
-use crate::house::{Ask, Freeze, House, ISSUER, TICKETS, agent_key, at, name};
+use crate::house::{Ask, Freeze, House, ISSUER, TICKETS, World, agent_key, at, name};
 use identity::{Presented, ProofClaims, Scheme, Verified};
 use issuer::{Directory, LocalRequest};
 use ledger::Stamp;
@@ -97,6 +97,7 @@ async fn a_task_brings_its_human_and_its_end() {
     assert_eq!(verified.expires(), at(600), "the task's end");
     let records = house.records();
     assert_eq!(records[0].subject, r#"{"user":"ana"}"#);
+    assert!(house.has_key_of("ana") && !house.has_key_of("bob"));
     assert!(!records[0].envelope.contains("ana"), "{}", records[0].envelope);
     assert_eq!(records[0].member("task"), Some(task));
 }
@@ -169,21 +170,63 @@ async fn the_local_way_has_the_same_checks() {
 
 #[tokio::test]
 async fn who_is_frozen_during_the_decision_gets_nothing() {
+    let jkt = agent_key("helpdesk").public().thumbprint().to_owned();
+    let (version, task) = (model::Digest([5; 32]).to_string(), House::new().task.to_string());
+    for (kind, subject, error) in [
+        ("agent", "helpdesk", "unauthorized_client"),
+        ("version", &version, "unauthorized_client"),
+        ("instance", &jkt, "unauthorized_client"),
+        ("task", &task, "unauthorized_client"),
+        ("user", "ana", "unauthorized_client"),
+        ("upstream", "tickets", "invalid_target"),
+    ] {
+        let house = House::new();
+        let digest = ledger::subject_digest(kind, subject);
+        freeze_during_the_next_decision(&house, kind, subject, move |world| {
+            world.revoked.insert(digest);
+        });
+        let answer = house.ask(&Ask::token("helpdesk", "one").with("task", &task)).await;
+        assert_eq!(answer.error(), (400, error.into()), "{kind}");
+        let records = house.records();
+        let decisions: Vec<_> = records.iter().map(|record| record.member("decision")).collect();
+        assert_eq!(decisions, [None, Some("deny".into())], "{kind}: no issue was recorded");
+    }
+}
+
+#[tokio::test]
+async fn who_is_frozen_and_thawed_meanwhile_is_decided_again_as_of_now() {
     let house = House::new();
+    freeze_during_the_next_decision(&house, "agent", "helpdesk", |_| {});
+    assert_eq!(house.ask(&Ask::token("helpdesk", "one")).await.status, 200);
+
+    let house = House::new();
+    let other = agent_key("batch").public().clone();
+    freeze_during_the_next_decision(&house, "agent", "helpdesk", move |world| {
+        let agent = world.agents.get_mut(&name("helpdesk")).unwrap();
+        agent.keys = Arc::new(identity::AgentKeys::of(other));
+    });
+    let answer = house.ask(&Ask::token("helpdesk", "one")).await;
+    assert_eq!(answer.error(), (400, "unauthorized_client".into()), "its key is gone");
+}
+
+/// Once, between the next decision and its record, the subject is frozen in the journal, and the
+/// world becomes what `after` makes of it.
+fn freeze_during_the_next_decision(
+    house: &House,
+    kind: &str,
+    subject: &str,
+    after: impl FnOnce(&mut World) + Send + 'static,
+) {
     let (journal, fake) = (house.journal.clone(), Arc::clone(&house.fake));
+    let key = format!("frozen/{kind}/{subject}");
     house.change(|world| {
         world.meanwhile = Some(Box::new(move || {
             let stamp = Stamp { now: at(0), seed: [9; 32] };
-            let frozen = journal.append(Freeze("frozen/agent/helpdesk"), stamp);
+            let frozen = journal.append(Freeze(key), stamp);
             assert!(frozen.is_ok_and(|pending| pending.wait_blocking().is_ok()));
             let mut world = fake.world.lock().unwrap();
-            world.revoked.insert(ledger::subject_digest("agent", "helpdesk"));
             world.revision = 1;
+            after(&mut world);
         }));
     });
-    let answer = house.ask(&Ask::token("helpdesk", "one")).await;
-    assert_eq!(answer.error(), (400, "unauthorized_client".into()));
-    let records = house.records();
-    let decisions: Vec<_> = records.iter().map(|record| record.member("decision")).collect();
-    assert_eq!(decisions, [None, Some("deny".into())], "no issue was recorded");
 }

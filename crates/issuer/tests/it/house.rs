@@ -15,7 +15,7 @@ use ledger::{
 use model::{
     AgentName, Code, Digest, Duration, Name, TaskId, Timestamp, UpstreamName,
     declared::Proof,
-    record::{Condition, Parts, RecordKind, Recordable, StateChange},
+    record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -248,6 +248,13 @@ impl House {
         records
     }
 
+    /// Whether a data key of this human is held.
+    pub(crate) fn has_key_of(&self, human: &str) -> bool {
+        let scope = KeyScope { tenant: String::new(), human: human.to_owned() };
+        let owner = self.kek.owner(&scope);
+        self.contents.held().keys.iter().any(|key| key.owner == owner)
+    }
+
     /// The control state that the ledger holds.
     pub(crate) fn control(&self) -> BTreeMap<String, Vec<u8>> {
         self.contents.held().control
@@ -379,7 +386,7 @@ impl Ask {
 }
 
 /// A control record of someone else: freezes a subject in the journal itself.
-pub(crate) struct Freeze(pub(crate) &'static str);
+pub(crate) struct Freeze(pub(crate) String);
 
 impl Recordable for Freeze {
     fn kind(&self) -> RecordKind {
@@ -395,6 +402,6 @@ impl Recordable for Freeze {
     }
 
     fn changes(&self) -> Vec<StateChange> {
-        vec![StateChange { key: self.0.to_owned(), value: Some(b"{}".to_vec()) }]
+        vec![StateChange { key: self.0.clone(), value: Some(b"{}".to_vec()) }]
     }
 }

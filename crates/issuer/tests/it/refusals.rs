@@ -46,16 +46,6 @@ async fn the_twin_of_every_row_is_granted() {
 
 #[tokio::test]
 async fn strangers_are_counted_and_not_recorded() {
-    let wrong_key = {
-        let claims = identity::AssertionClaims {
-            agent: &name("helpdesk"),
-            audience: crate::house::ISSUER,
-            jti: "x",
-            issued: at(0),
-            expires: at(60),
-        };
-        agent_key("batch").assertion(&claims).unwrap()
-    };
     let json = Ask { headers: vec![("content-type", "application/json".into())], ..good() };
     for (title, ask, error) in [
         ("not a form", json, (400, "invalid_request")),
@@ -75,7 +65,11 @@ async fn strangers_are_counted_and_not_recorded() {
         ),
         ("a secret", good().with("client_secret", "s3cret"), (401, "invalid_client")),
         ("basic", good().header("authorization", "Basic YTpi"), (401, "invalid_client")),
-        ("another key", good().with("client_assertion", &wrong_key), (401, "invalid_client")),
+        (
+            "another key",
+            good().with("client_assertion", &by_another_key()),
+            (401, "invalid_client"),
+        ),
         ("nonsense", good().with("client_assertion", "a.b.c"), (401, "invalid_client")),
         ("client_id of another", good().with("client_id", "batch"), (401, "invalid_client")),
     ] {
@@ -83,27 +77,50 @@ async fn strangers_are_counted_and_not_recorded() {
     }
 }
 
+/// An assertion in the name of `helpdesk` by another agent's key, under that key's `kid`.
+fn by_another_key() -> String {
+    let claims = identity::AssertionClaims {
+        agent: &name("helpdesk"),
+        audience: crate::house::ISSUER,
+        jti: "x",
+        issued: at(0),
+        expires: at(60),
+    };
+    agent_key("batch").assertion(&claims).unwrap()
+}
+
 #[tokio::test]
 async fn an_unknown_agent_and_a_wrong_key_are_told_the_same() {
+    let (good_one, other) = (assertion("helpdesk", "one"), assertion("helpdesk", "two"));
+    let (signed, _) = good_one.rsplit_once('.').unwrap();
+    let (_, signature) = other.rsplit_once('.').unwrap();
+    let (_, rest) = good_one.split_once('.').unwrap();
+    let with = |text: &str| good().with("client_assertion", text);
     let house = House::new();
-    let wrong_key = house
-        .ask(&good().with("client_assertion", &{
-            let claims = identity::AssertionClaims {
-                agent: &name("helpdesk"),
-                audience: crate::house::ISSUER,
-                jti: "x",
-                issued: at(0),
-                expires: at(60),
-            };
-            agent_key("batch").assertion(&claims).unwrap()
-        }))
-        .await;
     house.change(|world| {
         world.agents.remove(&name("helpdesk"));
     });
     let unknown = house.ask(&good()).await;
-    assert_eq!(wrong_key.body, unknown.body);
-    assert_eq!(wrong_key.headers, unknown.headers);
+    assert_eq!(unknown.error(), (401, "invalid_client".into()));
+    for (title, ask) in [
+        ("another key's `kid`", with(&by_another_key())),
+        ("another signature", with(&format!("{signed}.{signature}"))),
+        // The header is `{"alg":"ES256"}`.
+        ("another `alg`", with(&format!("eyJhbGciOiJFUzI1NiJ9.{rest}"))),
+    ] {
+        let answer = House::new().ask(&ask).await;
+        assert_eq!(answer.body, unknown.body, "{title}");
+        assert_eq!(answer.headers, unknown.headers, "{title}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_ascii_is_no_form() {
+    let house = House::new();
+    let request = http::Request::post("/oauth/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(axum::body::Body::from("grant_type=é"));
+    assert_eq!(house.send(request.unwrap()).await.error(), (400, "invalid_request".into()));
 }
 
 #[tokio::test]
@@ -163,15 +180,18 @@ async fn a_task_of_another_agent_or_an_ended_one_is_no_task() {
     let ask = good().with("task", &task.to_string());
     house.change(|world| world.tasks.get_mut(&task).unwrap().agent = name("batch"));
     check_in(&house, "another's", ask.clone(), (400, "invalid_grant"), true).await;
+    assert_eq!(house.records()[0].member("detail").as_deref(), Some("task"));
     let house = House::new();
     house.change(|world| world.tasks.get_mut(&task).unwrap().expires = at(0));
     check_in(&house, "ended", ask.clone(), (400, "invalid_grant"), true).await;
+    assert_eq!(house.records()[0].member("detail").as_deref(), Some("task"));
     let house = House::new();
     house.change(|world| {
         let end = model::Timestamp(at(0).0 + 500_000);
         world.tasks.get_mut(&task).unwrap().expires = end;
     });
     check_in(&house, "half a second left", ask, (400, "invalid_grant"), true).await;
+    assert_eq!(house.records()[0].member("detail").as_deref(), Some("life"));
 }
 
 #[tokio::test]
