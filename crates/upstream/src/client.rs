@@ -224,4 +224,4 @@ pub(crate) fn is_redirect(status: StatusCode) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -95,7 +95,7 @@ impl Mcp {
         let line = Line {
             client: client.clone(),
             trace: client::trace_headers(departure, Some(&traceparent))?,
-            caller: Caller::acting(clearance.agent(), clearance.user()),
+            caller: Caller::acting(clearance.agent(), clearance.subject().user.as_ref()),
             credential,
         };
         let entry = departure.call().entry();
@@ -104,7 +104,7 @@ impl Mcp {
             arguments: departure.call().bytes(),
             headers: self.mirrors.headers(departure.action(), departure.call().arguments())?,
             progress: call.progress,
-            talks: entry.returns.is_empty(),
+            talks: entry.action.returns.is_empty(),
             traceparent: Some(&traceparent),
         };
         self.call_tool(line, tool).await
