@@ -27,13 +27,22 @@ pub(crate) async fn run(options: Demo, output: &Output) -> anyhow::Result<Exit> 
     let started = Instant::now();
     output.line(&output.paint(Paint::Bold, "ambit demo · one attack, told three times"))?;
     output.line("A help-desk agent resolves ticket #4711. The ticket's text hides an instruction to the agent.")?;
-    output.line("The agent is scripted and obeys it. Everything runs on loopback, as processes of its own.\n")?;
+    output.line("The agent is scripted and obeys it. Everything runs on loopback, as processes of its own.")?;
+    output.line("")?;
     if let Some(guard) = options.guard_off {
-        let warning = format!("with the guard `{}` off: the story must not come out as told\n", word(guard));
+        let warning = format!("with the guard `{}` off: the story must not come out as told", word(guard));
         output.line(&output.paint(Paint::Yellow, &warning))?;
+        output.line("")?;
     }
     let mut stage = Stage::build(options.guard_off).await?;
-    let told = tell(&mut stage, output).await?;
+    let told = match tell(&mut stage, output).await {
+        Ok(told) => told,
+        Err(error) => {
+            let said = stage.gate_said();
+            stage.strike().await;
+            return Err(error.context(format!("the story broke off; the gate said:\n{said}")));
+        }
+    };
     let differing: Vec<&Act> = told.iter().filter(|act| !act.as_told()).collect();
     let seconds = started.elapsed().as_secs_f32();
     if differing.is_empty() {

@@ -11,7 +11,7 @@ mod traces;
 mod why;
 
 pub(crate) use apply::apply_files;
-pub(crate) use ledger::{Verified, verify};
+pub(crate) use ledger::{Verified, leave_key, verify};
 
 use crate::{
     app::App,

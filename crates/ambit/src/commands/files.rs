@@ -39,11 +39,12 @@ pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Ex
         "unpinned": unpinned,
     });
     output.answer(&answer, |answer| {
-        let count = |member: &str| answer.get(member).and_then(Value::as_u64).unwrap_or(0);
-        format!(
-            "✓ {}: {} agents, {} upstreams, {} actions, {} policy files, {} tests",
-            loaded.files.path, count("agents"), count("upstreams"), count("actions"), count("policies"), count("tests")
-        )
+        let count = |member: &str, one: &str| {
+            let count = answer.get(member).and_then(Value::as_u64).unwrap_or(0);
+            format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+        };
+        let counts = [("agents", "agent"), ("upstreams", "upstream"), ("actions", "action"), ("policies", "policy file"), ("tests", "test")];
+        format!("✓ {}: {}", loaded.files.path, counts.map(|(member, one)| count(member, one)).join(", "))
     })?;
     if !unpinned.is_empty() {
         let note = format!("note: without `ambit.lock` the arguments of {} are not type-checked", unpinned.join(", "));

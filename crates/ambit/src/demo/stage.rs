@@ -25,6 +25,9 @@ use std::{
 /// The upstreams, as the declared state names them; the directory speaks plain HTTP, the others MCP.
 const UPSTREAMS: [&str; 4] = ["tickets", "mail", "paste", "directory"];
 
+/// How many lines of the gate are shown if the story breaks off: a screen.
+const SAID_LINES: usize = 30;
+
 /// Everything that the acts play with.
 pub(super) struct Stage {
     /// The guard that is off.
@@ -160,7 +163,8 @@ impl Stage {
     /// Stays up until the viewer has seen enough.
     pub(super) async fn stay(&self, output: &Output) -> anyhow::Result<()> {
         let data = self.data.display();
-        output.line("\nThe gate stays up. In another terminal:")?;
+        output.line("")?;
+        output.line("The gate stays up. In another terminal:")?;
         for (command, what) in [
             (format!("ambit why --last --agent helpdesk --data {data}"), "the deciding line of ambit.yaml"),
             (format!("ambit trace list --data {data}"), "what all three agents did"),
@@ -173,6 +177,13 @@ impl Stage {
         output.line("Ctrl-C ends it and removes its directory. Your own agent: write an ambit.yaml, then `ambit dev`.")?;
         tokio::signal::ctrl_c().await?;
         Ok(())
+    }
+
+    /// The last lines of what the gate said on its stderr.
+    pub(super) fn gate_said(&self) -> String {
+        let said = std::fs::read_to_string(self.directory.join("gate.log")).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        lines.iter().skip(lines.len().saturating_sub(SAID_LINES)).map(|line| format!("{line}\n")).collect()
     }
 
     /// Ends all processes and removes the directory.
@@ -216,6 +227,9 @@ async fn gate(directory: &Path, data: &Path, guard_off: Option<Guard>) -> anyhow
             }
             Err(error) => {
                 let said = std::fs::read_to_string(&says).unwrap_or_default();
+                if let Err(error) = std::fs::remove_dir_all(directory) {
+                    tracing::warn!(%error, "the demo's directory could not be removed");
+                }
                 return Err(error.context(format!("the gate of the demo did not start; it said:\n{said}")));
             }
         }

@@ -78,6 +78,12 @@ pub(super) fn record(record: &Record) -> Value {
         "node": leaf.node.to_string(),
         "at": leaf.at.to_string(),
         "kind": leaf.kind.as_str(),
+        "commitments": {
+            "envelope": leaf.commitments.envelope.to_string(),
+            "subject": leaf.commitments.subject.to_string(),
+            "arguments": leaf.commitments.arguments.to_string(),
+            "result": leaf.commitments.result.to_string(),
+        },
         "envelope": part(record.envelope.as_ref()),
         "subject": part(personal.map(|personal| &personal.subject)),
         "arguments": part(personal.map(|personal| &personal.arguments)),
@@ -113,6 +119,7 @@ fn rows(app: &App, records: &[Record]) -> Vec<Value> {
             RecordKind::Opened
             | RecordKind::Refused
             | RecordKind::Asked
+            | RecordKind::Presented
             | RecordKind::Answered
             | RecordKind::Control
             | RecordKind::Task

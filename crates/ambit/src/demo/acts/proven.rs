@@ -11,7 +11,30 @@ use crate::{
     ops, views,
 };
 use anyhow::Context as _;
+use serde_json::Value;
 use std::{fs, path::Path};
+
+/// The refused mail's place in the ledger, and the commitment to what was refused, as its leaf holds it.
+async fn refused_mail(stage: &Stage) -> anyhow::Result<(u64, Vec<u8>)> {
+    let recorded = ledger::actions(stage, "helpdesk").await?;
+    let refused = recorded.iter().find(|row| ledger::is(row, "action", "mail.send") && ledger::is(row, "decision", "deny"));
+    let trace = refused.context("no mail was refused")?;
+    let trace = trace.get("entry").and_then(Value::as_str).context("an action without an entry")?.to_owned();
+    let shown = stage.ask(Request::TraceShow { trace }).await?;
+    let record = shown.pointer("/records/0").context("an entry without a record")?;
+    let sequence = record.get("sequence").and_then(Value::as_u64).context("a record without a place")?;
+    let commitment = record.pointer("/commitments/arguments").and_then(Value::as_str);
+    Ok((sequence, hex::decode(commitment.context("a record without a commitment")?)?))
+}
+
+/// Flips one bit where these bytes stand.
+fn edit(copy: &Path, sought: &[u8]) -> anyhow::Result<()> {
+    let mut bytes = fs::read(copy)?;
+    let place = bytes.windows(sought.len()).position(|window| window == sought);
+    let byte = place.and_then(|place| bytes.get_mut(place));
+    *byte.context("the entry is not in the copy")? ^= 1;
+    Ok(fs::write(copy, bytes)?)
+}
 
 pub(super) async fn what_did_it_do(stage: &mut Stage) -> anyhow::Result<Act> {
     let mut act = Act::new(7, "What did it do? (ambit trace list --agent helpdesk)");
@@ -35,8 +58,15 @@ pub(super) async fn edited(stage: &mut Stage) -> anyhow::Result<Act> {
     let whole = ops::verify(&copy, Some(key), None)?;
     act.line(Mark::Done, format!("the copy as it is: {}", views::verified_line(&whole)));
     act.check(whole.holds, "ambit ledger verify accepts the untouched copy");
-    let entry = edit(&copy)?;
-    act.line(Mark::Note, format!("one byte of entry {entry} is changed in the copy"));
+    let (entry, commitment) = match refused_mail(stage).await {
+        Ok(found) => found,
+        Err(error) => {
+            act.check(false, format!("the ledger holds a refused mail: {error}"));
+            return Ok(act);
+        }
+    };
+    edit(&copy, &commitment)?;
+    act.line(Mark::Note, format!("one bit of entry {entry}, the refused mail of act 3, is flipped in the copy"));
     if stage.guard_off == Some(Guard::Ledger) {
         act.check(false, "the edited copy was not verified");
         return Ok(act);
