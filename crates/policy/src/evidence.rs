@@ -139,10 +139,19 @@ impl Clearance {
         self.decided.facts.trace
     }
 
-    /// True if the open entry must be durable before the first byte leaves.
+    /// True if the action is consequential (design §1, invariant 0).
     #[must_use]
     pub fn is_consequential(&self) -> bool {
         self.decided.call.entry().is_consequential()
+    }
+
+    /// True if the open entry must be durable before the first byte leaves: the action is
+    /// consequential, or its entry uses something up that another call may have used (a proof, an
+    /// approval), so that a second use never reaches the upstream.
+    #[must_use]
+    pub fn departs_durable(&self) -> bool {
+        let decided = &self.decided;
+        self.is_consequential() || decided.proof_use.is_some() || decided.ruling.approved
     }
 }
 

@@ -5,8 +5,9 @@ use policy::{Call, Clearance};
 
 /// Permission to write to an upstream, made only from a clearance that was handed to the journal.
 ///
-/// A consequential action departs after its open entry is durable. An observing one may depart
-/// while the entry is pending, and must [`settle`](Departure::settle) before anything returns.
+/// A consequential action, and one that uses up a proof or an approval, departs after its open
+/// entry is durable. Any other may depart while the entry is pending, and must
+/// [`settle`](Departure::settle) before anything returns.
 ///
 /// A clearance alone does not depart:
 /// ```compile_fail
@@ -26,10 +27,10 @@ enum State {
 }
 
 impl Departure {
-    /// Waits for the entry if the action is consequential; returns at once if it only observes.
+    /// Waits for the entry where the action must not depart before it; returns at once otherwise.
     /// On failure the clearance comes back with the reason, to be decided again.
     pub async fn obtain(pending: Pending<Clearance>) -> Result<Departure, NotWritten<Clearance>> {
-        if pending.get().is_consequential() {
+        if pending.get().departs_durable() {
             return Ok(Departure { state: State::Durable(pending.await?) });
         }
         Ok(Departure { state: State::Pending(pending) })
