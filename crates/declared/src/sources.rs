@@ -63,8 +63,13 @@ impl Sources {
     #[must_use]
     pub fn in_declared(&self, line: u32, message: String, fix: String) -> Diagnostic {
         let text = self.line(&self.main, line);
-        let indent = text.chars().take_while(|c| *c == ' ').count();
-        let key = text.trim_start().split(':').next().unwrap_or_default().trim_end();
+        let indent = text.chars().take_while(|c| matches!(c, ' ' | '-' | '{')).count();
+        let key = text
+            .trim_start_matches([' ', '-', '{'])
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .trim_end();
         self.in_file(
             &self.main,
             Mark { line, column: number(indent + 1), length: number(key.chars().count()) },

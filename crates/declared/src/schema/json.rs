@@ -17,7 +17,20 @@ pub fn schema() -> String {
         root.insert("title".into(), json!("ambit.yaml"));
         root.insert("$defs".into(), json!(definitions));
     }
-    format!("{root:#}\n")
+    format!("{:#}\n", sorted(root))
+}
+
+/// Members by name, whether or not another crate asks `serde_json` to keep their order.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members: BTreeMap<_, _> =
+                members.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 type Definitions = BTreeMap<String, Value>;
