@@ -286,6 +286,8 @@ fn conjuncts<'a>(node: &'a Expr, found: &mut Vec<&'a Expr>) {
 fn attributes(node: &Expr, found: &mut BTreeSet<String>) {
     match node {
         Expr::GetAttr { expr, .. } if is_path(expr) => drop(found.insert(node.to_string())),
+        // The question is what is there, not what it holds.
+        Expr::HasAttr { expr, .. } if is_path(expr) => {}
         other => crate::infer::parts(other).into_iter().for_each(|part| attributes(part, found)),
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct RuleSet {
     pub(crate) policies: PolicySet,
     pub(crate) rules: Vec<Arc<Rule>>,
     pub(crate) reads: Reads,
+    /// The entities that its policies name.
+    pub(crate) literals: Vec<EntityUid>,
     /// Whether a policy was left out; then nothing is decided.
     pub(crate) broken: bool,
 }
@@ -41,7 +43,8 @@ impl RuleSet {
         let broken = added.filter(|added| !added).count() > 0;
         let reads = rules.iter().map(|rule| rule.reads.clone());
         let reads = reads.fold(Reads::default(), Reads::and);
-        RuleSet { policies, reads, broken, rules }
+        let literals = rules.iter().flat_map(|rule| rule.resolved.entity_literals()).collect();
+        RuleSet { policies, reads, literals, broken, rules }
     }
 }
 
@@ -68,14 +71,13 @@ impl Slice {
         }));
         let set = published.set(rules);
         let entities = Arc::clone(&published.entities);
-        let needed = agent
-            .lineage
-            .iter()
-            .chain(std::iter::once(&entry.action_uid))
-            .chain(&entry.groups)
-            .chain(std::iter::once(&entry.operation_uid))
-            .cloned()
-            .collect();
+        let own = [&entry.action_uid, &entry.operation_uid];
+        let mut needed: Vec<EntityUid> = Vec::new();
+        for uid in agent.lineage.iter().chain(own).chain(&entry.groups).chain(&set.literals) {
+            if !needed.contains(uid) {
+                needed.push(uid.clone());
+            }
+        }
         Slice { published, agent, entry, number, grant, set, entities, needed }
     }
 

@@ -63,8 +63,12 @@ fn read_file(
     };
     for template in set.templates() {
         problems.push(Problem {
-            place: lines.place(&file.path, 0, 1),
-            message: format!("template `{}` has slots", template.id()),
+            place: {
+                let at = template.as_ref().loc().map_or(0, |loc| loc.start());
+                let end = file.text.get(at..).and_then(|text| text.find('\n'));
+                lines.place(&file.path, at, end.unwrap_or(1))
+            },
+            message: "a policy template has slots that nothing fills".into(),
             fix: "write a policy without `?principal` and `?resource`".into(),
         });
     }
@@ -155,7 +159,7 @@ impl At<'_> {
         }
         let policy = policy.new_id(PolicyId::new(&id));
         let sentence = policy.annotation("reason").filter(|reason| !reason.is_empty());
-        let sentence = sentence.map_or_else(|| format!("policy `{id}`"), str::to_owned);
+        let sentence = sentence.map_or_else(|| format!("policy `{id}` decides so"), str::to_owned);
         Ok(Written {
             principal: policy.principal_constraint(),
             action: policy.action_constraint(),

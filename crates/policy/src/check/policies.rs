@@ -98,8 +98,11 @@ fn validate(
         written.iter().map(|written| (written.rule.id.as_str(), written)).collect();
     let find = |id: &PolicyId| by_id.get(AsRef::<str>::as_ref(id)).copied();
     let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    // What is wrong with a policy is said once: that it then never applies is no news.
+    let mut wrong: HashSet<&str> = misnamed.clone();
     for error in result.validation_errors() {
         if let Some(written) = find(error.policy_id()) {
+            wrong.insert(&written.rule.id);
             let help = error.help().map(|help| help.to_string());
             problems.push(Problem {
                 place: sources.labelled(written, error),
@@ -112,8 +115,7 @@ fn validate(
     }
     for warning in result.validation_warnings() {
         if let Some(written) = find(warning.policy_id()) {
-            // What names nothing was said more clearly already.
-            if !misnamed.contains(written.rule.id.as_str()) {
+            if !wrong.contains(written.rule.id.as_str()) {
                 problems.extend(warned(written, warning, sources));
             }
         }

@@ -1,11 +1,11 @@
 //! Which arguments become a call, and what is said of those that do not.
 
-use super::world::{World, action, attempt, json, name};
+use super::world::{action, attempt, base, json, name};
 use crate::shape::{Arguments, decimal};
 use expect_test::{Expect, expect};
 
 fn check(arguments: &str, expected: &str) {
-    let compiled = World::new().compile();
+    let compiled = base();
     let version = compiled.agent(&name("helpdesk")).unwrap().version;
     let slice = compiled.slice(&version, &action("tickets.update")).unwrap();
     let found = match slice.look_up(json(arguments)) {
@@ -52,7 +52,7 @@ fn arguments_are_checked_and_typed() {
 
 #[test]
 fn http_arguments_are_the_routes() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let (id, params) =
         compiled.route(&name("directory"), "POST", &["users", "bob", "password-reset"]).unwrap();
     assert_eq!(id, action("directory.reset_password"));

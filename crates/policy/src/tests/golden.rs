@@ -1,13 +1,13 @@
 //! The matrix: every agent × every action × human × approval, as a table that is committed.
 
-use super::world::{World, attempt};
+use super::world::{attempt, base};
 use expect_test::expect_file;
 use model::Name;
 use std::fmt::Write;
 
 #[test]
 fn matrix() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let mut table = String::from(
         "# agent     human  action                    tier        approved  ->  decision\n",
     );
@@ -29,7 +29,7 @@ fn matrix() {
                         user.unwrap_or("-"),
                         entry.action.risk.as_str(),
                         if approved { "yes" } else { "no" },
-                        one.outcome(&compiled)
+                        one.outcome(compiled)
                     )
                     .unwrap();
                 }

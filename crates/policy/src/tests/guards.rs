@@ -1,17 +1,17 @@
 //! Each guardrail stops something, and with that guardrail off the same thing passes.
 
-use super::world::{Try, World, attempt, entry_of, name, outcome};
+use super::world::{Try, World, attempt, base, entry_of, name, outcome};
 use crate::decide::evaluate_with;
 use crate::slice::RuleSet;
 use model::{PartyName, RiskTier};
 
 /// The outcome, and the one with a rule taken out of the slice.
 fn check(world: &World, one: &Try, guard: &str, with: &str, without: &str) {
-    let compiled = world.compile();
-    assert_eq!(one.outcome(&compiled), with);
-    let call = one.call(&compiled).unwrap();
+    let compiled = &world.compile();
+    assert_eq!(one.outcome(compiled), with);
+    let call = one.call(compiled).unwrap();
     let rules = call.slice().set.rules.iter().filter(|rule| rule.id != guard).cloned().collect();
-    let (subject, facts) = (one.subject(&compiled), one.facts(&compiled));
+    let (subject, facts) = (one.subject(compiled), one.facts(compiled));
     let ruling = evaluate_with(&RuleSet::new(rules), &subject, &call, &facts);
     assert_eq!(outcome(&ruling), without, "without {guard}");
 }
@@ -63,7 +63,7 @@ fn each_guard_alone_stops() {
 /// The outcome in the world, and in a twin that differs in one declared word.
 #[track_caller]
 fn twin(one: &Try, here: &str, change: impl FnOnce(&mut model::declared::Declared), there: &str) {
-    assert_eq!(one.outcome(&World::new().compile()), here);
+    assert_eq!(one.outcome(base()), here);
     assert_eq!(one.outcome(&World::new().with(change).compile()), there);
 }
 
@@ -131,7 +131,7 @@ fn a_wildcard_never_covers_a_high_action() {
 
 #[test]
 fn an_intent_grants_a_high_action_under_its_task_only() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("clerk", "payments.transfer");
     let cases = [
         (one.clone(), "deny outside_intent: guard.intent"),
@@ -141,22 +141,22 @@ fn an_intent_grants_a_high_action_under_its_task_only() {
         (one.intent("pay", r#"{"payee":"bob"}"#), "ask default: guard.high"),
     ];
     for (one, expected) in cases {
-        assert_eq!(one.outcome(&compiled), expected);
+        assert_eq!(one.outcome(compiled), expected);
     }
     // Named in an intent, a wildcard beside it still covers what is not high.
     let quote = attempt("clerk", "payments.quote").intent("pay", r#"{"payee":"eve"}"#);
-    assert_eq!(quote.outcome(&compiled), "allow");
+    assert_eq!(quote.outcome(compiled), "allow");
     let purge = attempt("helpdesk", "tickets.purge").intent("browse", "{}");
-    assert_eq!(purge.outcome(&compiled), "deny outside_intent: guard.intent");
+    assert_eq!(purge.outcome(compiled), "deny outside_intent: guard.intent");
 }
 
 #[test]
 fn a_task_of_another_agent_or_time_is_no_task() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("helpdesk", "tickets.read").intent("resolve", r#"{"ticket":"4711"}"#);
-    assert_eq!(one.outcome(&compiled), "allow");
+    assert_eq!(one.outcome(compiled), "allow");
     let (subject, call, facts) =
-        (one.subject(&compiled), one.call(&compiled).unwrap(), one.facts(&compiled));
+        (one.subject(compiled), one.call(compiled).unwrap(), one.facts(compiled));
     let mut task = facts.task.as_deref().unwrap().clone();
     let mut check = |change: &dyn Fn(&mut crate::TaskFacts)| {
         let before = task.clone();
@@ -175,7 +175,7 @@ fn a_task_of_another_agent_or_time_is_no_task() {
 #[test]
 fn a_permit_by_hand_grants_no_high_action() {
     let permit = r#"@id("all") permit (principal, action, resource);"#;
-    let compiled = World::new().policy(permit).compile();
+    let compiled = &World::new().policy(permit).compile();
     let cases = [
         ("narrow", "tickets.update", "allow"),
         ("narrow", "tickets.purge", "deny not_granted: "),
@@ -185,6 +185,6 @@ fn a_permit_by_hand_grants_no_high_action() {
         ("narrow", "hr.salaries", "deny forbidden: guard.data"),
     ];
     for (agent, id, expected) in cases {
-        assert_eq!(attempt(agent, id).outcome(&compiled), expected, "{id}");
+        assert_eq!(attempt(agent, id).outcome(compiled), expected, "{id}");
     }
 }

@@ -1,6 +1,6 @@
 //! What is published: versions, digests, sharing, lists.
 
-use super::world::{World, action, attempt, entry_of, name};
+use super::world::{World, action, attempt, base, entry_of, name};
 use crate::subject_digest;
 use model::{ActionId, Digest, RiskTier};
 use std::sync::Arc;
@@ -54,8 +54,17 @@ fn equal_slices_are_one_and_none_outlives_its_state() {
 }
 
 #[test]
+fn it_is_shared_between_threads() {
+    fn check<T: Send + Sync>() {}
+    check::<crate::Compiled>();
+    check::<crate::Slice>();
+    check::<crate::Clearance>();
+    check::<crate::Verdict>();
+}
+
+#[test]
 fn lists_show_what_can_be_done() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let visible = |agent: &str, upstream: &str| -> Vec<String> {
         let entries = compiled.visible(&name(agent), &name(upstream));
         entries.map(|entry| entry.id.to_string()).collect()
@@ -82,8 +91,8 @@ fn a_default_entry_covers_what_is_pinned_and_not_named() {
         let tickets = d.upstreams.get_mut(&name("tickets")).unwrap();
         tickets.default_action = Some(super::world::entry(RiskTier::High));
     });
-    let compiled = world.compile();
-    assert_eq!(one.outcome(&compiled), "deny not_granted: ");
+    let compiled = &world.compile();
+    assert_eq!(one.outcome(compiled), "deny not_granted: ");
     assert!(compiled.entry(&one.action).unwrap().is_consequential());
     let read = compiled.entry(&action("tickets.read")).unwrap();
     assert!(!read.is_consequential());

@@ -1,6 +1,6 @@
 //! Evidence through the real path, from a token to the parts and conditions of a record.
 
-use super::world::{NOW, Try, World, attempt, entry_of, name};
+use super::world::{NOW, Try, World, attempt, base, entry_of, name};
 use crate::{
     AskRecord, Compiled, Facts, FactsError, Refused, TaskFacts, Verdict, decide, subject_digest,
 };
@@ -75,9 +75,9 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 
 #[test]
 fn a_clearance_is_recorded_with_its_conditions() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("helpdesk", "tickets.read").intent("resolve", r#"{"ticket":"4711"}"#);
-    let (actor, verdict) = verdict(&compiled, &one);
+    let (actor, verdict) = verdict(compiled, &one);
     let Verdict::Allow(clearance) = verdict else { panic!("{verdict:?}") };
     assert_eq!(clearance.kind(), RecordKind::Opened);
     assert!(!clearance.is_consequential());
@@ -127,9 +127,9 @@ fn a_clearance_is_recorded_with_its_conditions() {
 
 #[test]
 fn an_approval_is_a_condition_where_it_was_needed() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("cashier", "payments.transfer");
-    let Verdict::Ask(ask) = verdict(&compiled, &one).1 else { panic!("asks") };
+    let Verdict::Ask(ask) = verdict(compiled, &one).1 else { panic!("asks") };
     assert_eq!(ask.rules.iter().next(), Some(&name("default")));
     let binding = ask.binding();
     let record = AskRecord::new(AskId(5), Timestamp(7), &ask, Vec::new());
@@ -139,8 +139,8 @@ fn an_approval_is_a_condition_where_it_was_needed() {
     assert_eq!(text(&envelope, "ask"), AskId(5).to_string());
     assert_eq!(text(&envelope, "code"), "asked");
     let approved = one.approved(&["guard.high"], &["default"]);
-    let actor = actor(&compiled, &approved);
-    let verdict = decide(&actor, ask.into_call(), &approved.facts(&compiled));
+    let actor = actor(compiled, &approved);
+    let verdict = decide(&actor, ask.into_call(), &approved.facts(compiled));
     let Verdict::Allow(clearance) = verdict else { panic!("{verdict:?}") };
     assert_eq!(crate::binding(clearance.subject(), clearance.call()), binding);
     assert!(clearance.is_consequential());
@@ -150,16 +150,16 @@ fn an_approval_is_a_condition_where_it_was_needed() {
     assert_eq!(envelope.pointer("/signed/reasons/0").and_then(Value::as_str), Some("guard.high"));
     // The same approval beside an action that needs none is not used up.
     let read = attempt("helpdesk", "tickets.read").approved(&["guard.high"], &["default"]);
-    let (_, verdict) = self::verdict(&compiled, &read);
+    let (_, verdict) = self::verdict(compiled, &read);
     let Verdict::Allow(clearance) = verdict else { panic!("{verdict:?}") };
     assert!(!clearance.conditions().contains(&used));
 }
 
 #[test]
 fn a_refusal_is_recorded_without_conditions() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("helpdesk", "tickets.purge");
-    let (actor, verdict) = verdict(&compiled, &one);
+    let (actor, verdict) = verdict(compiled, &one);
     let denial = verdict.into_clearance().unwrap_err();
     assert_eq!((denial.code, denial.reasons.len()), (Code::NotGranted, 0));
     let refused = Refused::denied(&denial);
@@ -169,7 +169,7 @@ fn a_refusal_is_recorded_without_conditions() {
     assert_eq!(text(&envelope, "code"), "not_granted");
     assert_eq!(text(&envelope, "risk"), "high");
     let refusal = (Code::NotInCatalog, Some("no such tool"));
-    let facts = one.facts(&compiled);
+    let facts = one.facts(compiled);
     let refused = Refused::unmatched(&actor, "tickets.\"x\"", None, refusal, &facts);
     let [envelope, subject, _] = read(&refused.parts());
     assert_eq!(text(&envelope, "action"), "tickets.\"x\"");
@@ -181,14 +181,14 @@ fn a_refusal_is_recorded_without_conditions() {
 fn no_evidence_without_a_pinned_definition_or_with_another_task() {
     let mut world = World::new();
     world.definitions.remove(&super::world::action("tickets.read"));
-    let compiled = world.compile();
+    let compiled = &world.compile();
     let one = attempt("helpdesk", "tickets.read");
-    assert_eq!(one.outcome(&compiled), "allow", "as `check` and `tests:` ask it");
-    let denial = verdict(&compiled, &one).1.into_clearance().unwrap_err();
+    assert_eq!(one.outcome(compiled), "allow", "as `check` and `tests:` ask it");
+    let denial = verdict(compiled, &one).1.into_clearance().unwrap_err();
     assert_eq!(denial.code, Code::DefinitionChanged);
-    let compiled = World::new().compile();
-    let actor = actor(&compiled, &one.clone().intent("browse", "{}"));
-    let verdict = decide(&actor, one.call(&compiled).unwrap(), &one.facts(&compiled));
+    let compiled = base();
+    let actor = actor(compiled, &one.clone().intent("browse", "{}"));
+    let verdict = decide(&actor, one.call(compiled).unwrap(), &one.facts(compiled));
     assert_eq!(verdict.into_clearance().unwrap_err().code, Code::Undecidable);
 }
 
@@ -199,8 +199,8 @@ fn the_tenant_is_the_declared_argument() {
         entry_of(d, "tickets.read").resource =
             Some(Resource { kind: "t".into(), id: None, tenant });
     });
-    let compiled = world.compile();
-    let Verdict::Allow(clearance) = verdict(&compiled, &attempt("helpdesk", "tickets.read")).1
+    let compiled = &world.compile();
+    let Verdict::Allow(clearance) = verdict(compiled, &attempt("helpdesk", "tickets.read")).1
     else {
         panic!("allowed")
     };
@@ -209,13 +209,13 @@ fn the_tenant_is_the_declared_argument() {
 
 #[test]
 fn facts_come_back_as_they_were() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("helpdesk", "tickets.read")
         .intent("resolve", r#"{"ticket":"4711"}"#)
         .approved(&["a"], &["default"]);
-    let facts = one.facts(&compiled);
+    let facts = one.facts(compiled);
     assert_eq!(Facts::from_bytes(&facts.to_bytes()), Ok(facts.clone()));
-    let plain = attempt("helpdesk", "tickets.read").user(None).facts(&compiled);
+    let plain = attempt("helpdesk", "tickets.read").user(None).facts(compiled);
     assert_eq!(Facts::from_bytes(&plain.to_bytes()), Ok(plain));
     let task = facts.task.as_deref().unwrap();
     assert_eq!(TaskFacts::from_bytes(&task.to_bytes()).as_ref(), Ok(task));

@@ -1,7 +1,7 @@
 //! What Cedar does not promise: that nothing is missing, that an error denies, that less than
 //! everything decides the same as everything.
 
-use super::world::{Try, World, attempt, outcome};
+use super::world::{Try, World, attempt, base, outcome};
 use crate::decide::{evaluate_with, request};
 use crate::reads::Reads;
 use crate::slice::{RuleSet, Slice};
@@ -55,9 +55,9 @@ fn a_slice_decides_as_all_policies_do() {
         @id("mcp") forbid (principal is AgentVersion in Group::"boundary:finance",
             action in Action::"effect:write", resource == Operation::"tickets.close")
         unless { context has task && context.task.trigger != "" };"#;
-    let compiled = World::new().policy(permit).compile();
+    let compiled = &World::new().policy(permit).compile();
     let scan = compiled.scan();
-    each(&compiled, |subject, call, facts, one| {
+    each(compiled, |subject, call, facts, one| {
         let (slice, all) = (evaluate(subject, call, facts), scan.evaluate(subject, call, facts));
         let ids = |ruling: &crate::Ruling| -> BTreeSet<String> {
             ruling.reasons.iter().map(|reason| reason.id.clone()).collect()
@@ -69,8 +69,8 @@ fn a_slice_decides_as_all_policies_do() {
 
 #[test]
 fn no_more_context_than_is_read_decides_the_same() {
-    let compiled = World::new().compile();
-    each(&compiled, |subject, call, facts, _| {
+    let compiled = base();
+    each(compiled, |subject, call, facts, _| {
         let mut set = RuleSet::new(call.slice().set.rules.clone());
         set.reads = Reads::everything();
         assert_eq!(evaluate(subject, call, facts), evaluate_with(&set, subject, call, facts));
@@ -79,11 +79,11 @@ fn no_more_context_than_is_read_decides_the_same() {
 
 #[test]
 fn the_context_is_what_the_schema_says() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let published = &compiled.published;
     let json = schema::generate(&published.declared, &published.catalog);
     let schema = Schema::from_json_value(json).unwrap();
-    each(&compiled, |subject, call, facts, _| {
+    each(compiled, |subject, call, facts, _| {
         let everything = Reads::everything();
         let pairs = context::build(subject, call, facts, true, &everything).unwrap();
         let context = context::with_approved(pairs, true, &everything).unwrap();
@@ -151,13 +151,31 @@ proptest! {
     }
 }
 
+/// An entity that only a condition names.
+#[test]
+fn a_missing_literal_denies() {
+    let text = r#"@id("other") forbid (principal, action == Action::"tickets.read", resource)
+        when { Agent::"clerk" in Group::"boundary:finance" && context.hour == 3 };"#;
+    let compiled = &World::new().policy(text).compile();
+    let one = attempt("helpdesk", "tickets.read");
+    let call = one.call(compiled).unwrap();
+    let (subject, facts) = (one.subject(compiled), one.facts(compiled));
+    assert_eq!(evaluate(&subject, &call, &facts).decision, Decision::Allow);
+    for literal in ["clerk", "boundary:finance"] {
+        let mut entities = call.slice().entities.iter().map(|entity| entity.uid());
+        let uid = entities.find(|uid| uid.id().unescaped() == literal).unwrap();
+        let fewer = without(&call, &one, &BTreeSet::from([uid]));
+        assert_eq!(evaluate(&subject, &fewer, &facts).code, Some(Code::Undecidable));
+    }
+}
+
 /// Each needed entity by itself.
 #[test]
 fn each_missing_entity_denies() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("helpdesk", "tickets.read");
-    let call = one.call(&compiled).unwrap();
-    let (subject, facts) = (one.subject(&compiled), one.facts(&compiled));
+    let call = one.call(compiled).unwrap();
+    let (subject, facts) = (one.subject(compiled), one.facts(compiled));
     assert_eq!(evaluate(&subject, &call, &facts).decision, Decision::Allow);
     let needed: Vec<String> = call.slice().needed.iter().map(ToString::to_string).collect();
     assert_eq!(needed.len(), 9, "{needed:?}");
@@ -176,18 +194,18 @@ fn an_error_in_any_policy_denies() {
     let permit = r#"@id("boom") permit (principal, action == Action::"tickets.read", resource)
         when { context.args has hours && context.args.hours * 9223372036854775807 > 5 };"#;
     for policy in [overflow, permit] {
-        let compiled = World::new().policy(policy).compile();
+        let compiled = &World::new().policy(policy).compile();
         let one = attempt("helpdesk", "tickets.read").args(r#"{"hours":1,"id":"1"}"#);
         let small = one.clone().args(r#"{"hours":0,"id":"1"}"#);
         let large = one.args(r#"{"hours":2,"id":"1"}"#);
-        assert_eq!(small.outcome(&compiled), "allow");
-        assert_eq!(large.outcome(&compiled), "deny undecidable: ");
-        assert!(large.ruling(&compiled).note.unwrap().contains("overflow"));
+        assert_eq!(small.outcome(compiled), "allow");
+        assert_eq!(large.outcome(compiled), "deny undecidable: ");
+        assert!(large.ruling(compiled).note.unwrap().contains("overflow"));
     }
     // The error wins over an approval and over another forbid.
-    let compiled = World::new().policy(overflow).compile();
+    let compiled = &World::new().policy(overflow).compile();
     let one = attempt("helpdesk", "tickets.read").args(r#"{"extra":1,"hours":2,"id":"1"}"#);
-    assert_eq!(one.outcome(&compiled), "deny undecidable: ");
+    assert_eq!(one.outcome(compiled), "deny undecidable: ");
 }
 
 #[test]
@@ -197,7 +215,7 @@ fn a_text_too_long_to_be_checked_denies() {
     let text = "x".repeat(64 * 1024 + 1);
     let one = attempt("helpdesk", "tickets.read").args(&format!(r#"{{"id":"1","note":"{text}"}}"#));
     // Only what a policy reads is refused for its length.
-    assert_eq!(one.outcome(&World::new().compile()), "allow");
+    assert_eq!(one.outcome(base()), "allow");
     assert_eq!(one.outcome(&World::new().policy(like).compile()), "deny undecidable: ");
     let short = attempt("helpdesk", "tickets.read").args(r#"{"id":"1","note":"a secret"}"#);
     assert_eq!(short.outcome(&World::new().policy(like).compile()), "deny forbidden: secrets");
@@ -205,11 +223,11 @@ fn a_text_too_long_to_be_checked_denies() {
 
 #[test]
 fn a_slice_of_another_version_decides_nothing() {
-    let compiled = World::new().compile();
+    let compiled = base();
     let one = attempt("helpdesk", "tickets.read");
-    let call = one.call(&compiled).unwrap();
-    let mut subject = one.subject(&compiled);
+    let call = one.call(compiled).unwrap();
+    let mut subject = one.subject(compiled);
     subject.version = model::Digest([1; 32]);
-    let ruling = evaluate(&subject, &call, &one.facts(&compiled));
+    let ruling = evaluate(&subject, &call, &one.facts(compiled));
     assert_eq!(outcome(&ruling), "deny undecidable: ");
 }

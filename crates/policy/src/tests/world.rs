@@ -283,6 +283,13 @@ impl World {
     }
 }
 
+/// The world as it is, published once.
+pub(super) fn base() -> &'static Compiled {
+    static BASE: std::sync::LazyLock<Compiled> =
+        std::sync::LazyLock::new(|| World::new().compile());
+    &BASE
+}
+
 /// The declared entry of an action, to be changed.
 pub(super) fn entry_of<'a>(declared: &'a mut Declared, id: &str) -> &'a mut Action {
     let id = action(id);
