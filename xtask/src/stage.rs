@@ -153,7 +153,10 @@ pub(crate) fn nextest_summary(
     variables: &[(&str, &OsStr)],
 ) -> Result<(Option<Counts>, bool)> {
     let mut command = cargo(workspace, &["nextest", "run", "--locked", "--workspace"]);
-    command.env("PATH", tools::path(workspace)?).envs(variables.iter().copied());
+    command
+        .env("PATH", tools::path(workspace)?)
+        .env("RUST_BACKTRACE", "0")
+        .envs(variables.iter().copied());
     command.args(["--no-fail-fast", "--status-level", "slow", "--color", "never"]).args(arguments);
     let ended = shown(command)?;
     Ok((ended.lines.iter().rev().find_map(|line| nextest_counts(line)), ended.success))

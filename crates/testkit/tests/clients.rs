@@ -18,8 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const NO_MAIL_OUTSIDE: &str = r#"
 @id("no-mail-outside")
 @reason("mail stays inside the company")
-forbid (principal, action, resource)
-when { context.input has to && context.input.to like "*@evil.example" };
+forbid (
+    principal,
+    action in [Action::"modern.send_mail", Action::"legacy.send_mail"],
+    resource
+)
+when { context.args has to && context.args.to like "*@evil.example" };
 "#;
 
 fn config(modern: &str, legacy: &str) -> String {
