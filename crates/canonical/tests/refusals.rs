@@ -20,6 +20,8 @@ fn names() {
     check(r#"{"a":1,"a":1}"#, "duplicate_name", 7, r#"{"a":1,"b":1}"#);
     check(r#"{"a":1,"\u0061":1}"#, "duplicate_name", 7, r#"{"a":1,"\u0062":1}"#);
     check(r#"[{"x":{"a":1,"b":2,"a":3}}]"#, "duplicate_name", 19, r#"[{"x":{"a":1,"b":2,"c":3}}]"#);
+    let around = r#"{"a":{"p":1,"q":1},"a":1}"#;
+    check(around, "duplicate_name", 19, r#"{"a":{"p":1,"q":1},"b":1}"#);
     check(r#"{"user":1,"User":1}"#, "case_folded_name", 10, r#"{"user":1,"Usor":1}"#);
     check(r#"{"x":[{"ä":1,"Ä":1}]}"#, "case_folded_name", 14, r#"{"x":[{"ä":1,"Ö":1}]}"#);
     // The Kelvin sign and the long s, which Go takes for k and s.
