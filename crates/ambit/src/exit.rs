@@ -47,6 +47,7 @@ impl Exit {
     }
 
     /// The table as `docs/reference/exit-codes.md` has it.
+    #[cfg(test)]
     pub(crate) fn reference() -> String {
         let mut page = String::from(
             "# Exit codes\n\nFrozen: a number is never changed and never reused. Also: `ambit help exit-codes`.\n\n\

@@ -72,9 +72,11 @@ pub(crate) fn trace_line(row: &Value) -> String {
         ("allow", outcome, _) => outcome.to_owned(),
         (_, _, code) => code.to_owned(),
     };
-    let (agent, version) = (text(row, "agent"), cut("version", 6));
+    let version = cut("version", 6);
+    let version = if version.is_empty() { String::new() } else { format!("@{version}") };
+    let agent = text(row, "agent");
     let line = format!(
-        "{at}  {:7}  {human} → {agent}@{version}{instance} → {} → {data}  {ending}",
+        "{at}  {:7}  {human} → {agent}{version}{instance} → {} → {data}  {ending}",
         mark(text(row, "decision")),
         text(row, "action"),
     );

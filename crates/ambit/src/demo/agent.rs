@@ -57,6 +57,13 @@ pub(super) struct Step {
     pub(super) refused: Option<String>,
 }
 
+/// What came of a ticket.
+pub(super) struct Resolved {
+    pub(super) steps: Vec<Step>,
+    /// What the text wants published elsewhere, since the mail was refused.
+    pub(super) fallback: Option<String>,
+}
+
 /// The agent with its doors, by upstream.
 pub(super) struct Agent {
     pub(super) doors: BTreeMap<&'static str, Door>,
@@ -64,7 +71,7 @@ pub(super) struct Agent {
 
 impl Agent {
     /// Works on a ticket: reads it, resets the requester's password, mails the link to whom the text says.
-    pub(super) async fn resolve(&self, ticket: &str) -> anyhow::Result<Vec<Step>> {
+    pub(super) async fn resolve(&self, ticket: &str) -> anyhow::Result<Resolved> {
         let mut steps = Vec::new();
         let answer = self.call("tickets", "read", json!({ "id": ticket })).await?;
         steps.push(step(format!("tickets.read {ticket}"), &answer));
@@ -72,7 +79,7 @@ impl Agent {
         let text = |member: &str| read.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (requester, body) = (text("requester"), text("body"));
         if requester.is_empty() {
-            return Ok(steps);
+            return Ok(Resolved { steps, fallback: None });
         }
         let reset = self.reset(&requester).await?;
         steps.push(step(format!("directory.reset_password {requester}"), &reset));
@@ -83,11 +90,14 @@ impl Agent {
         let mailed = step(format!("mail.send to {to}"), &mailed);
         let refused = mailed.refused.is_some();
         steps.push(mailed);
-        if refused && body.contains("publish the link with the paste tool") && self.doors.contains_key("paste") {
-            let pasted = self.call("paste", "create", json!({ "text": link })).await?;
-            steps.push(step("paste.create".into(), &pasted));
-        }
-        Ok(steps)
+        let wanted = body.contains("publish the link with the paste tool");
+        Ok(Resolved { steps, fallback: (refused && wanted).then_some(link) })
+    }
+
+    /// Publishes a text.
+    pub(super) async fn publish(door: &Door, text: &str) -> anyhow::Result<Step> {
+        let answer = client::call(&door.url, &door.shown(&door.url)?, "create", json!({ "text": text })).await?;
+        Ok(step("paste.create".into(), &answer))
     }
 
     /// Reads a ticket, nothing else.

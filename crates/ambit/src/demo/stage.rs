@@ -24,6 +24,8 @@ use std::{
 
 /// The upstreams, as the declared state names them; the directory speaks plain HTTP, the others MCP.
 const UPSTREAMS: [&str; 4] = ["tickets", "mail", "paste", "directory"];
+/// Those that the agent's work needs.
+const WORK: [&str; 3] = ["tickets", "mail", "directory"];
 
 /// How many lines of the gate are shown if the story breaks off: a screen.
 const SAID_LINES: usize = 30;
@@ -89,17 +91,20 @@ impl Stage {
         Agent { doors: self.urls.iter().map(door).collect() }
     }
 
-    /// An agent behind Ambit, with a token for each door that it may have.
+    /// An agent behind Ambit, with a token for each door that its work needs.
     pub(super) async fn guarded(&self, agent: &str, task: Option<&str>) -> anyhow::Result<Agent> {
         let mut doors = BTreeMap::new();
-        for name in UPSTREAMS {
-            let url = self.door(name);
-            if let Ok(pass) = self.pass(agent, &url, task).await {
-                doors.insert(name, Door { url, pass });
-            }
+        for name in WORK {
+            doors.insert(name, self.guarded_door(agent, name, task).await?);
         }
-        anyhow::ensure!(!doors.is_empty(), "agent `{agent}` got no token");
         Ok(Agent { doors })
+    }
+
+    /// One door, with a token for it; an error if Ambit gives none.
+    pub(super) async fn guarded_door(&self, agent: &str, upstream: &str, task: Option<&str>) -> anyhow::Result<Door> {
+        let url = self.door(upstream);
+        let pass = self.pass(agent, &url, task).await?;
+        Ok(Door { url, pass })
     }
 
     /// Ambit's door for an upstream.

@@ -17,10 +17,7 @@ pub(super) fn checkpoint(app: &App) -> anyhow::Result<Value> {
 /// Writes a copy that verifies by itself.
 pub(super) fn export(app: &App, file: &str) -> anyhow::Result<Value> {
     app.store.checkpoint(app.clock.now())?;
-    let from = app.settings.data.join("ambit.db");
-    std::fs::copy(&from, file).with_context(|| format!("`{file}` cannot be written"))?;
-    std::fs::copy(app.settings.data.join("ambit.db-wal"), format!("{file}-wal"))?;
-    let records = app.store.size();
+    let records = app.store.export(Path::new(file)).with_context(|| format!("`{file}` cannot be written"))?;
     Ok(json!({ "file": file, "records": records, "vkey": app.store.vkey() }))
 }
 

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use store::{Filter, Record};
 
+/// What a row of a refused token has as its action; no upstream is named so, since names of actions have a dot.
+const TOKEN: &str = "token";
+
 /// A trace or an entry, as people give it.
 pub(super) fn filter(text: &str) -> anyhow::Result<Filter> {
     if let Some(trace) = TraceId::parse(text) {
@@ -116,6 +119,9 @@ fn rows(app: &App, records: &[Record]) -> Vec<Value> {
             RecordKind::Opened | RecordKind::Refused | RecordKind::Asked if envelope.get("action").is_some() => {
                 rows.push(row(&world, found, envelope));
             }
+            RecordKind::Token if text(&envelope, "decision").as_deref() == Some("deny") => {
+                rows.push(refused_token(found, envelope));
+            }
             RecordKind::Opened
             | RecordKind::Refused
             | RecordKind::Asked
@@ -161,14 +167,31 @@ fn row(world: &gate::World, found: &Record, envelope: Value) -> Value {
     Value::Object(members)
 }
 
+/// A token that was refused: an attempt at a door, though no action of any upstream.
+fn refused_token(found: &Record, envelope: Value) -> Value {
+    let arguments = found.personal.as_ref().map(|personal| read(&personal.arguments)).unwrap_or_default();
+    let mut members = match envelope {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    members.remove("v");
+    members.insert("action".into(), TOKEN.into());
+    members.insert("at".into(), found.leaf.at.to_string().into());
+    members.insert("sequence".into(), found.leaf.sequence.into());
+    members.insert("kind".into(), found.leaf.kind.as_str().into());
+    members.insert("resource".into(), arguments.get("resource").cloned().unwrap_or_default());
+    members.insert("arguments".into(), arguments);
+    Value::Object(members)
+}
+
 /// Which thing was acted on, from the catalog's `resource:` and the arguments: `ticket 4711`.
 fn resource(world: &gate::World, action: &str, arguments: &Value) -> Value {
     let action = model::ActionId::parse(action).ok();
     let entry = action.and_then(|action| world.compiled.entry(&action));
     let Some(resource) = entry.and_then(|entry| entry.action.resource.as_ref()) else { return Value::Null };
     let id = resource.id.as_ref().and_then(|name| arguments.get(name));
-    let id = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
-    format!("{} {}", resource.kind, id.unwrap_or_default()).trim_end().into()
+    let Some(id) = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)) else { return Value::Null };
+    format!("{} {id}", resource.kind).into()
 }
 
 /// A text member.
