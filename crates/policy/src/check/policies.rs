@@ -114,10 +114,9 @@ fn validate(
         }
     }
     for warning in result.validation_warnings() {
-        if let Some(written) = find(warning.policy_id()) {
-            if !wrong.contains(written.rule.id.as_str()) {
-                problems.extend(warned(written, warning, sources));
-            }
+        let written = find(warning.policy_id());
+        if let Some(written) = written.filter(|found| !wrong.contains(found.rule.id.as_str())) {
+            problems.extend(warned(written, warning, sources));
         }
     }
 }

@@ -227,10 +227,10 @@ fn what_policies_read_of_an_unpinned_action_types_it() {
     let compiled = &world.compile();
     let arguments = r#"{"body":[1],"cc":["x"],"count":1,"price":2.5,"signed":true,"to":"bob"}"#;
     let one = attempt("helpdesk", "mail.send").args(arguments);
-    assert_eq!(one.outcome(&compiled), "deny forbidden: new");
+    assert_eq!(one.outcome(compiled), "deny forbidden: new");
     let other = one.args(&arguments.replace("\"x\"", "\"y\""));
-    assert_eq!(other.outcome(&compiled), "allow");
-    assert!(!other.call(&compiled).unwrap().is_checked());
+    assert_eq!(other.outcome(compiled), "allow");
+    assert!(!other.call(compiled).unwrap().is_checked());
 }
 
 #[test]
