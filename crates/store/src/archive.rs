@@ -2,6 +2,7 @@
 
 use crate::error::StoreError;
 use ledger::{KeyId, Row, WrappedKey};
+use std::path::Path;
 
 /// Reads while the medium writes. Every method may be called from any thread.
 pub trait Archive: Send + Sync {
@@ -17,6 +18,8 @@ pub trait Archive: Send + Sync {
     fn kept(&self) -> Result<Option<String>, StoreError>;
     /// Keeps a checkpoint outside the database, durable when it returns.
     fn keep(&self, note: &str) -> Result<(), StoreError>;
+    /// Copies everything into a new file as of one moment; gives how many records it has.
+    fn copy(&self, file: &Path) -> Result<u64, StoreError>;
     /// Bounds what lies beside the database; called about once per second.
     fn tidy(&self) -> Result<(), StoreError>;
 }

@@ -124,7 +124,7 @@ fn check_mode(path: &Path, forbidden: u32) -> Result<(), StoreError> {
     }
 }
 
-fn private_file(path: &Path, options: &mut OpenOptions) -> Result<File, StoreError> {
+pub(crate) fn private_file(path: &Path, options: &mut OpenOptions) -> Result<File, StoreError> {
     options.mode(0o600).open(path).map_err(|source| StoreError::File {
         path: path.to_owned(),
         what: "opened",

@@ -17,7 +17,7 @@ use model::{
 use rusqlite::Connection;
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tlog::{Checkpoint, leaf_hash};
@@ -375,6 +375,11 @@ impl Archive for ForgetfulArchive {
 
     fn keep(&self, note: &str) -> Result<(), StoreError> {
         self.0.write_file("checkpoint", note.as_bytes())
+    }
+
+    fn copy(&self, file: &Path) -> Result<u64, StoreError> {
+        let source = std::io::Error::other("the forgetful disk has no file to copy");
+        Err(StoreError::File { path: file.to_owned(), what: "written", source })
     }
 
     fn tidy(&self) -> Result<(), StoreError> {

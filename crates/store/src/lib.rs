@@ -6,6 +6,7 @@
 mod archive;
 mod directory;
 mod error;
+mod export;
 pub mod forgetful;
 mod index;
 pub mod limits;

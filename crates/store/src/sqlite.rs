@@ -6,6 +6,7 @@ use crate::{
     archive::{Archive, Snapshot, Stored},
     directory::{Directory, read_note, write_whole},
     error::{During, StoreError},
+    export,
     limits::{BUSY, LIVE_KEPT, SNAPSHOT_EVERY, WAL_HARD, WAL_SOFT},
     resume::{Resumed, Trust, resume, snapshot_mac},
     view::View,
@@ -306,6 +307,10 @@ impl Archive for SqliteArchive {
 
     fn keep(&self, note: &str) -> Result<(), StoreError> {
         write_whole(&self.kept, note.as_bytes())
+    }
+
+    fn copy(&self, file: &Path) -> Result<u64, StoreError> {
+        export::copy(&lock(&self.keeper), file)
     }
 
     fn tidy(&self) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use crate::{
     archive::Archive,
     directory::Directory,
     error::{During, StoreError},
+    export,
     index::Index,
     limits::KEEPER_PACE,
     record::{Opener, Record},
@@ -218,6 +219,20 @@ impl Store {
     #[must_use]
     pub fn vkey(&self) -> String {
         self.shared.signer.verifier().to_string()
+    }
+
+    /// Copies the database, without the key-encryption key, into a new file of mode 0600 as of one moment; a file
+    /// that is there is refused. Gives how many records it has. [`crate::verify`] takes such a file.
+    pub fn export(&self, file: &Path) -> Result<u64, StoreError> {
+        self.shared.archive.copy(file)
+    }
+
+    /// Writes checkpoint, hash tiles and entry bundles (c2sp.org/tlog-tiles) below a folder; gives the tree's size.
+    pub fn export_tiles(&self, folder: &Path) -> Result<u64, StoreError> {
+        let note = self.shared.sign()?;
+        let size = read_checkpoint(&note, self.shared.signer.verifier())?.size();
+        export::tiles(self.shared.archive.as_ref(), size, &note, folder)?;
+        Ok(size)
     }
 
     /// Seals a secret under the key-encryption key and stores it; durable when it returns.

@@ -28,6 +28,7 @@ conformance! {
     records_are_read_back_opened;
     the_index_answers_and_can_be_rebuilt;
     checkpoints_are_signed_over_what_is_durable;
+    published_tiles_prove_every_entry;
     approvals_are_used_once;
     sixty_four_callers_are_all_answered;
 }
@@ -197,6 +198,34 @@ fn checkpoints_are_signed_over_what_is_durable(disk: &impl Subject) {
         assert_eq!(checkpoint.size(), number);
         assert!(checkpoint.origin().starts_with("ambit.local/"));
         write(&store, opens(u128::from(number))).unwrap();
+    }
+}
+
+fn published_tiles_prove_every_entry(disk: &impl Subject) {
+    let store = disk.open().unwrap();
+    let pending: Vec<_> = (0..300)
+        .map(|number| store.journal().append(opens(number), support::stamp()).unwrap())
+        .collect();
+    assert!(pending.into_iter().all(|one| one.wait_blocking().is_ok()));
+    let folder = tempfile::tempdir().unwrap();
+    let size = store.export_tiles(folder.path()).unwrap();
+    assert_eq!(size, 300);
+    let note = std::fs::read(folder.path().join("checkpoint")).unwrap();
+    let verifier = tlog::NoteVerifier::parse(&store.vkey()).unwrap();
+    let open = tlog::note::open(&note, &[verifier]).unwrap();
+    let checkpoint = tlog::Checkpoint::parse(open.text()).unwrap();
+    let tiles = tlog::TileReader::new(size, |tile: &tlog::Tile| {
+        std::fs::read(folder.path().join(tile.path()))
+    });
+    assert_eq!(&tlog::root(&tiles, size).unwrap(), checkpoint.root());
+    for bundle in tlog::Bundle::growth(0, size) {
+        let bytes = std::fs::read(folder.path().join(bundle.path())).unwrap();
+        for (index, entry) in (bundle.index() * 256..).zip(bundle.decode(&bytes).unwrap()) {
+            assert_eq!(ledger::Leaf::decode(entry).unwrap().0.sequence, index);
+            let proof = tlog::inclusion(&tiles, index, size).unwrap();
+            let leaf = tlog::leaf_hash(entry);
+            tlog::verify_inclusion(&leaf, index, size, &proof, checkpoint.root()).unwrap();
+        }
     }
 }
 

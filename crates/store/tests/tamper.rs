@@ -50,8 +50,12 @@ fn batch_of_several(store: &Store) {
 fn copy(ledger: &Ledger) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("copy.db");
-    let source = Connection::open(ledger.disk.path().join("ambit.db")).unwrap();
-    source.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+    let store = ledger.disk.open().unwrap();
+    assert_eq!(store.export(&path).unwrap(), store.size());
+    assert!(
+        matches!(store.export(&path), Err(StoreError::File { .. })),
+        "a file that is there is kept"
+    );
     (folder, path)
 }
 
