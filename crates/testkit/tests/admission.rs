@@ -89,13 +89,21 @@ impl Stage {
     }
 
     async fn post(&self, authorization: &[(&str, &str)], body: Vec<u8>) -> Result<Answer> {
-        let mut request = self.client.post(self.door()).body(body);
+        self.post_named("echo", authorization, body).await
+    }
+
+    async fn post_named(
+        &self,
+        tool: &str,
+        authorization: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer> {
+        let mut request = self.client.post(self.door()).header("mcp-name", tool).body(body);
         let fixed = [
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
             ("mcp-protocol-version", "2026-07-28"),
             ("mcp-method", "tools/call"),
-            ("mcp-name", "echo"),
         ];
         for (name, value) in fixed.iter().chain(authorization) {
             request = request.header(*name, *value);
@@ -108,19 +116,29 @@ impl Stage {
         self.post(&[("authorization", &format!("Bearer {token}"))], body).await
     }
 
+    async fn call(&self, token: &str, tool: &str, arguments: &str) -> Result<Answer> {
+        let authorization = format!("Bearer {token}");
+        self.post_named(tool, &[("authorization", &authorization)], call_of(tool, arguments)).await
+    }
+
     /// How many calls reached the upstream.
     fn reached(&self) -> usize {
         self.tools.oracle.of("call").len()
     }
 
-    /// The number behind a metric and its label.
-    fn metric(&self, name: &str, word: &str) -> Result<u64> {
+    /// Requests refused before authentication, by all reasons.
+    fn strangers(&self) -> Result<u64> {
         let port = self.home.ops().rsplit(':').next().and_then(|port| port.parse().ok());
         let text = get(port.context("no port")?, "/metrics")?;
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(name) && line.contains(&format!("\"{word}\"")));
-        Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0))
+        let lines = text.lines().filter(|line| line.starts_with("ambit_strangers_refused_total"));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum())
+    }
+
+    /// Refusals that are in the ledger, and those counted before authentication.
+    fn accounted(&self) -> Result<u64> {
+        let rows = self.home.json(&["trace", "list", "--decision", "deny", "--limit", "1000"])?;
+        let recorded = rows.as_array().map_or(0, Vec::len);
+        Ok(u64::try_from(recorded)? + self.strangers()?)
     }
 }
 
@@ -193,9 +211,8 @@ async fn forged_tokens_are_refused_and_their_twins_are_not() -> Result<()> {
         ("unknown version", claim("agent_version", json!("00".repeat(32)))?),
         ("not a token", "abc".into()),
     ];
-    let mut refused = 0;
     for (what, token) in &forged {
-        let before = stage.reached();
+        let (before, refusals) = (stage.reached(), stage.accounted()?);
         let answer = stage.bearer(token, call(r#"{"text":"forged"}"#)).await?;
         // A version that is no longer in force belongs to a known identity: it is told in a tool result.
         ensure!(
@@ -203,17 +220,12 @@ async fn forged_tokens_are_refused_and_their_twins_are_not() -> Result<()> {
             "{what}: {answer:?}"
         );
         ensure!(stage.reached() == before, "{what}: something was forwarded");
-        refused += u64::from(answer.status == 401);
+        ensure!(stage.accounted()? == refusals + 1, "{what}: neither recorded nor counted");
         let twin = signed(&header, &claims)?;
         let answer = stage.bearer(&twin, call(r#"{"text":"twin"}"#)).await?;
         ensure!(answer.is_done(), "twin of {what}: {answer:?}");
         ensure!(stage.reached() == before + 1, "twin of {what} was not forwarded");
     }
-    let mut counted = 0;
-    for word in ["credential_invalid", "credential_expired"] {
-        counted += stage.metric("ambit_strangers_refused", word)?;
-    }
-    ensure!(counted == refused, "{refused} refusals, {counted} counted");
     ensure!(!stage.tools.oracle.text().contains("forged"), "a forged call reached the upstream");
     ensure!(!stage.tools.oracle.text().contains(&good), "an agent's token reached the upstream");
     Ok(())
@@ -292,12 +304,8 @@ async fn bad_bodies_are_refused_and_recorded_and_their_twins_are_done() -> Resul
         ("5,000 deep", deep(5_000), r#"{"text":"x"}"#),
         ("oversized", format!(r#"{{"text":"{}"}}"#, "x".repeat(8 << 20)), r#"{"text":"x"}"#),
     ];
-    let recorded = |stage: &Stage| -> Result<usize> {
-        let rows = stage.home.json(&["trace", "list", "--decision", "deny", "--limit", "1000"])?;
-        Ok(rows.as_array().map_or(0, Vec::len))
-    };
     for (what, arguments, twin) in rows {
-        let (before, refusals) = (stage.reached(), recorded(&stage)?);
+        let (before, refusals) = (stage.reached(), stage.accounted()?);
         let answer = stage.bearer(&token, call(&arguments)).await;
         // A body beyond the limit may be cut off while it is still being sent.
         if let Ok(answer) = answer {
@@ -307,7 +315,7 @@ async fn bad_bodies_are_refused_and_recorded_and_their_twins_are_done() -> Resul
             ensure!(what == "oversized", "{what}: {answer:?}");
         }
         ensure!(stage.reached() == before, "{what}: something was forwarded");
-        ensure!(recorded(&stage)? > refusals, "{what}: it was not recorded");
+        ensure!(stage.accounted()? > refusals, "{what}: neither recorded nor counted");
         let answer = stage.bearer(&token, call(twin)).await?;
         ensure!(answer.is_done(), "twin of {what}: {answer:?}");
         ensure!(stage.reached() == before + 1, "twin of {what} was not forwarded");
@@ -320,8 +328,8 @@ async fn what_is_hidden_is_answered_as_what_is_not_there() -> Result<()> {
     let stage = Stage::set()?;
     let token = stage.home.token("reader", &stage.door(), &[])?;
     // The same length, so that nothing but the name differs: `slow` is prohibited, `slaw` does not exist.
-    let hidden = stage.bearer(&token, call_of("slow", r#"{"ms":1}"#)).await?;
-    let absent = stage.bearer(&token, call_of("slaw", r#"{"ms":1}"#)).await?;
+    let hidden = stage.call(&token, "slow", r#"{"ms":1}"#).await?;
+    let absent = stage.call(&token, "slaw", r#"{"ms":1}"#).await?;
     ensure!(
         hidden.text.replace("slow", "NAME") == absent.text.replace("slaw", "NAME"),
         "{hidden:?} {absent:?}"
@@ -335,7 +343,7 @@ async fn what_is_hidden_is_answered_as_what_is_not_there() -> Result<()> {
 async fn the_hidden_instruction_is_not_in_the_bytes_that_the_agent_gets() -> Result<()> {
     let stage = Stage::set()?;
     let token = stage.home.token("reader", &stage.door(), &[])?;
-    let answer = stage.bearer(&token, call_of("read_ticket", r#"{"id":"4711"}"#)).await?;
+    let answer = stage.call(&token, "read_ticket", r#"{"id":"4711"}"#).await?;
     ensure!(
         answer.is_done() && answer.text.contains("Locked out after phone change"),
         "{answer:?}"
@@ -378,13 +386,14 @@ async fn http_arguments_are_read_once_and_only_as_they_are_declared() -> Result<
         ("dots", "/tickets/../transfers", good),
     ];
     for (what, path, body) in rows {
-        let before = stage.api.oracle.of("request").len();
+        let (before, refusals) = (stage.api.oracle.of("request").len(), stage.accounted()?);
         let status = post(path, body).await?;
         // Clients resolve `..` before they send; what arrives is the declared route and goes through.
         let resolved = what == "dots";
         ensure!((400..500).contains(&status) != resolved, "{what}: {status}");
         let reached = stage.api.oracle.of("request").len() - before;
         ensure!(reached == usize::from(resolved), "{what}: {reached} requests were forwarded");
+        ensure!(resolved || stage.accounted()? > refusals, "{what}: neither recorded nor counted");
         ensure!(post("/transfers", good).await? == 201, "twin of {what}");
     }
     Ok(())

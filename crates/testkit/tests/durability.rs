@@ -178,6 +178,40 @@ fn agree(story: &Story, reached: &BTreeSet<String>, log: &[(String, Known)]) -> 
     Ok(())
 }
 
+#[test]
+fn logs_that_do_not_agree_are_seen() {
+    // Opened with its endings; what reached the upstream; what the client knows.
+    let check = |opened: &[(&str, &[&str])],
+                 reached: &[&str],
+                 log: &[(&str, Known)],
+                 agrees: bool| {
+        let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let story = Story {
+            opened: opened
+                .iter()
+                .map(|(nonce, _)| ((*nonce).to_owned(), format!("e-{nonce}")))
+                .collect(),
+            endings: opened
+                .iter()
+                .map(|(nonce, endings)| (format!("e-{nonce}"), texts(endings)))
+                .collect(),
+        };
+        let reached = texts(reached).into_iter().collect();
+        let log: Vec<_> = log.iter().map(|(nonce, known)| ((*nonce).to_owned(), *known)).collect();
+        assert_eq!(agree(&story, &reached, &log).is_ok(), agrees, "{opened:?} {reached:?} {log:?}");
+    };
+    check(&[("a", &["done"])], &["a"], &[("a", Known::Done)], true);
+    check(&[("a", &["unknown"])], &["a"], &[("a", Known::Cut)], true);
+    check(&[("a", &["unknown"])], &[], &[("a", Known::Cut)], true);
+    check(&[], &[], &[("a", Known::Refused(503))], true);
+    check(&[], &["a"], &[("a", Known::Cut)], false);
+    check(&[("a", &[])], &["a"], &[("a", Known::Cut)], false);
+    check(&[("a", &["unknown", "done"])], &["a"], &[("a", Known::Cut)], false);
+    check(&[("a", &["unknown"])], &["a"], &[("a", Known::Done)], false);
+    check(&[("a", &["done"])], &[], &[("a", Known::Cut)], false);
+    check(&[], &[], &[("a", Known::Done)], false);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn random_kills_leave_a_ledger_that_agrees_with_all_other_logs() -> Result<()> {
     let seed = seed();
@@ -261,7 +295,7 @@ fn seen(line: &str, front: &str, upstream: &str) -> Vec<Seen> {
             .is_some_and(|count| count > 0)
     });
     let well = rest.trim_end().ends_with("= 0");
-    let is_sync = |name: &str| rest.starts_with(&format!("{name}(")) && rest.contains("ledger");
+    let is_sync = |name: &str| rest.starts_with(&format!("{name}(")) && rest.contains("/ambit.db");
     if is_sync("fdatasync") || is_sync("fsync") {
         let began = Seen::SyncBegan(pid.clone());
         return if well { vec![began, Seen::SyncEnded(pid)] } else { vec![began] };
@@ -340,10 +374,10 @@ async fn each_write_to_the_upstream_follows_the_sync_of_its_entry() -> Result<()
 fn a_write_before_its_sync_is_seen_in_a_trace() {
     let asked =
         r#"7 recvfrom(9<TCP:[127.0.0.1:20000->127.0.0.1:5]>, ""..., 8192, 0, NULL, NULL) = 300"#;
-    let sync = r#"8 fdatasync(4</tmp/x/data/ledger.sqlite-wal>) = 0"#;
-    let begun = r#"8 fdatasync(4</tmp/x/data/ledger.sqlite-wal> <unfinished ...>"#;
+    let sync = r#"8 fdatasync(4</tmp/x/data/ambit.db-wal>) = 0"#;
+    let begun = r#"8 fdatasync(4</tmp/x/data/ambit.db-wal> <unfinished ...>"#;
     let resumed = r#"8 <... fdatasync resumed>) = 0"#;
-    let failed = r#"8 fdatasync(4</tmp/x/data/ledger.sqlite-wal>) = -1 EIO (Input/output error)"#;
+    let failed = r#"8 fdatasync(4</tmp/x/data/ambit.db-wal>) = -1 EIO (Input/output error)"#;
     let sent = r#"7 sendto(11<TCP:[127.0.0.1:40000->127.0.0.1:30000]>, ""..., 512, MSG_NOSIGNAL, NULL, 0) = 512"#;
     let check = |lines: &[&str], expected| {
         assert_eq!(
