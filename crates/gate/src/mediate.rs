@@ -125,7 +125,7 @@ pub struct Refusal {
     /// The trace.
     pub trace: TraceId,
     /// What a pending ask can be claimed by.
-    pub asked: Option<Asked>,
+    pub asked: Option<Box<Asked>>,
 }
 
 /// A pending ask, as the caller is told.

@@ -8,4 +8,4 @@ mod refuse;
 pub use close::{Outcome, close, write};
 pub use exchange::Exchange;
 pub use recover::recover;
-pub use refuse::{Unwritten, deny, refuse, refuse_call, unwritten};
+pub use refuse::{Unwritten, deny, refuse, refuse_call, unopened, unwritten};

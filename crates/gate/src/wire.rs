@@ -3,6 +3,7 @@
 pub mod credential;
 pub mod http;
 pub mod mcp;
+mod metadata;
 pub mod serve;
 
 use bytes::Bytes;

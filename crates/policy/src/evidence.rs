@@ -355,6 +355,30 @@ impl Refused {
         Refused { entry, code: denial.code, scope, parts: decided.parts(None) }
     }
 
+    /// Of a cleared call whose entry could not be opened: a limit, a revocation or a replay stood
+    /// against it at commit.
+    pub fn unwritten(clearance: &Clearance, code: Code) -> Refused {
+        let Decided { call, subject, facts, .. } = clearance.decided.as_ref();
+        let action = call.action().to_string();
+        Refused {
+            entry: facts.entry,
+            code,
+            scope: clearance.decided.scope(),
+            parts: Parts {
+                envelope: envelope::of_request(
+                    subject,
+                    &action,
+                    Some(call.entry()),
+                    (code, None),
+                    facts,
+                ),
+                subject: envelope::subject(subject, facts),
+                arguments: envelope::arguments(call),
+                result: Vec::new(),
+            },
+        }
+    }
+
     /// Of a request that never became a call: an unknown action, wrong arguments, a revoked agent.
     /// `catalogued` is the action's entry, where the refusal may name it in the record.
     pub fn unmatched(

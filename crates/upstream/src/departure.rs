@@ -55,7 +55,6 @@ impl Departure {
     }
 
     /// What was cleared.
-    #[must_use]
     pub fn clearance(&self) -> &Clearance {
         match &self.state {
             State::Durable(durable) => durable.get(),
@@ -65,7 +64,6 @@ impl Departure {
     }
 
     /// The call, with the argument bytes that were decided on.
-    #[must_use]
     pub fn call(&self) -> &Call {
         self.clearance().call()
     }

@@ -45,11 +45,6 @@ pub(crate) fn build(store: &Store, now: Timestamp) -> anyhow::Result<World> {
     })
 }
 
-/// Compiles what would be in force with another declared state, with the definitions that are pinned.
-pub(crate) fn compile_with(state: &State, declared: &Declared) -> Result<Compiled, Vec<policy::Problem>> {
-    policy::compile(declared, &definitions(state).unwrap_or_default())
-}
-
 /// The declared state that was applied; empty before the first `apply`.
 pub(crate) fn declared(state: &State) -> anyhow::Result<Declared> {
     let Some(text) = state.rows.get(DECLARED) else { return Ok(Declared::default()) };

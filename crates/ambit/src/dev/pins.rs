@@ -11,7 +11,12 @@ use std::sync::Arc;
 
 /// Looks at every MCP upstream of a declared state that is about to be applied.
 pub(crate) async fn pin_new(app: &Arc<App>, declared: &Declared) {
-    app.gate.know_upstreams(declared);
+    if let Err(errors) = app.gate.know_upstreams(declared) {
+        for error in errors {
+            tracing::error!(%error, "an upstream cannot be used, so none was taken over");
+        }
+        return;
+    }
     for (name, upstream) in &declared.upstreams {
         if upstream.kind == UpstreamKind::Mcp {
             look(app, name, upstream, false).await;
@@ -32,7 +37,10 @@ pub(crate) async fn pin(app: &Arc<App>, name: &UpstreamName) -> anyhow::Result<u
     let declared = world::declared(&app.store.state())?;
     let upstream = declared.upstreams.get(name);
     let upstream = upstream.ok_or_else(|| anyhow::anyhow!("no upstream `{name}` is declared"))?;
-    app.gate.know_upstreams(&declared);
+    app.gate.know_upstreams(&declared).map_err(|errors| {
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("{}", told.join("; "))
+    })?;
     let changes = changes(app, name, upstream, true).await?;
     let count = changes.iter().filter(|change| change.key.starts_with(world::PINS)).count();
     if !changes.is_empty() {

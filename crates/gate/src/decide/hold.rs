@@ -181,7 +181,7 @@ pub async fn hold(
         Some((_, Standing::Waiting, _)) | None => {
             // A proof is used up by this record and not by the ask's, so that the same call may still depart above.
             let refusal = settle::refuse_call(gate, actor, ask.call(), facts, Code::Asked).await;
-            Err(Refusal { asked: Some(asked(&shown)), ..refusal })
+            Err(Refusal { asked: Some(Box::new(asked(&shown))), ..refusal })
         }
     }
 }
@@ -191,7 +191,7 @@ pub async fn pend(gate: &Gate, world: &World, actor: &Actor, ask: Ask, facts: &F
     match put(gate, world, actor, &ask, facts).await {
         Ok(shown) => {
             let refusal = settle::refuse_call(gate, actor, ask.call(), facts, Code::Asked).await;
-            Refusal { asked: Some(asked(&shown)), ..refusal }
+            Refusal { asked: Some(Box::new(asked(&shown))), ..refusal }
         }
         Err(refusal) => refusal,
     }

@@ -8,6 +8,10 @@ use model::Code;
 use upstream::mcp;
 
 /// What came back.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made for each call and moved twice; a box would cost more"
+)]
 pub enum Response {
     /// A complete MCP outcome.
     Mcp(mcp::Outcome),

@@ -30,6 +30,10 @@ pub struct Ending {
 }
 
 /// What inspection leaves.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made for each call and moved twice; a box would cost more"
+)]
 pub enum Inspected {
     /// A complete answer and how it ended.
     Whole(Result<Reply, Refusal>, Ending),
@@ -38,6 +42,10 @@ pub enum Inspected {
 }
 
 /// A stream that has begun.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made for each call and moved twice; a box would cost more"
+)]
 pub enum Streaming {
     /// Messages of an MCP answer.
     Mcp(mcp::Messages),
@@ -85,7 +93,7 @@ pub fn inspect(gate: &Gate, exchange: &Exchange, response: Result<Response, Fail
 }
 
 /// Projects the result of an MCP call and says how the call ended.
-pub fn mcp_outcome(
+pub(super) fn mcp_outcome(
     gate: &Gate,
     exchange: &Exchange,
     outcome: mcp::Outcome,
@@ -162,7 +170,7 @@ fn withheld(exchange: &Exchange) -> (Result<Reply, Refusal>, Ending) {
 
 /// Size and digest of what is returned.
 #[must_use]
-pub fn measured(bytes: &[u8]) -> Ending {
+pub(super) fn measured(bytes: &[u8]) -> Ending {
     Ending {
         bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
         digest: hex(digest(&SHA256, bytes).as_ref()),
@@ -172,7 +180,7 @@ pub fn measured(bytes: &[u8]) -> Ending {
 
 /// Lower-case hexadecimal.
 #[must_use]
-pub fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
         let _infallible = write!(text, "{byte:02x}");

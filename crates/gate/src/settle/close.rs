@@ -85,8 +85,9 @@ pub async fn write(exchange: &mut Exchange, ending: Ending) -> Result<(), Refusa
     let trace = exchange.trace();
     let unrecorded =
         Refusal { entry: Some(exchange.entry()), ..Refusal::new(Code::Unrecorded, trace) };
-    if exchange.departure().settle().await.is_err() {
-        return Err(unrecorded);
+    let settled = exchange.departure().settle().await.map(drop);
+    if let Err(error) = settled {
+        return Err(exchange.refuse_unopened(&error).await);
     }
     gate.metrics.closed(ending.word);
     let mut outcome = exchange.outcome(ending);

@@ -81,9 +81,10 @@ impl Exchange {
         }
     }
 
-    /// Gives the duty up: the entry was never written, so it is not open.
-    pub fn never_opened(mut self) {
+    /// Refuses instead of closing: the entry was never written, so nothing is owed to it.
+    pub async fn refuse_unopened(&mut self, error: &ledger::AppendError) -> crate::Refusal {
         self.owed = false;
+        super::unopened(&self.gate, self.departure.clearance(), error, None).await
     }
 }
 

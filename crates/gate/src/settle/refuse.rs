@@ -91,18 +91,24 @@ pub async fn unwritten(gate: &Gate, actor: &Actor, failed: NotWritten<Clearance>
     if decide_again(&failed) {
         return Unwritten::DecideAgain(refusal);
     }
-    if !matches!(failed.error, AppendError::Failed(_)) {
-        return Unwritten::Refused(refusal);
+    Unwritten::Refused(unopened(gate, clearance, &failed.error, Some(actor)).await)
+}
+
+/// Refuses a cleared call whose entry could not be opened. What the ledger itself cannot write is not recorded either.
+pub async fn unopened(
+    gate: &Gate,
+    clearance: &Clearance,
+    error: &AppendError,
+    actor: Option<&Actor>,
+) -> Refusal {
+    let refusal =
+        Refusal { entry: Some(clearance.entry()), ..refusal_of(error, clearance.trace()) };
+    if !matches!(error, AppendError::Failed(_) | AppendError::Moved) {
+        return refusal;
     }
-    let call = clearance.call();
-    let action = call.action().to_string();
-    let of_limit = (refusal.code, None);
-    let refused =
-        Refused::unmatched(actor, &action, Some(call.entry()), of_limit, clearance.facts());
     // A replayed proof has nothing left to use up; any other failure left the proof unused.
-    let proves = (refusal.code != Code::ProofReplayed).then_some(actor);
-    let entry = Some(clearance.entry());
-    Unwritten::Refused(append(gate, proves, refused, Refusal { entry, ..refusal }).await)
+    let proves = if refusal.code == Code::ProofReplayed { None } else { actor };
+    append(gate, proves, Refused::unwritten(clearance, refusal.code), refusal).await
 }
 
 /// Invariant 1: durable first. What cannot be recorded is refused with that reason instead.

@@ -4,7 +4,7 @@
 mod call;
 mod era;
 mod lists;
-mod place;
+pub(super) mod place;
 mod refuse;
 mod rpc;
 mod session;
@@ -77,10 +77,11 @@ where
         }
     };
     let visit = visit(gate, upstream, head, &message, era);
-    if era == Era::Legacy && message.method != "initialize" {
-        if let Err(refused) = in_session(gate, &visit, &head.headers) {
-            return refused.about(&message).response();
-        }
+    if era == Era::Legacy
+        && message.method != "initialize"
+        && let Err(refused) = in_session(gate, &visit, &head.headers)
+    {
+        return refused.about(&message).response();
     }
     match message.kind {
         Kind::Notification => notify(gate, &visit).await,

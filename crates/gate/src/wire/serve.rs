@@ -1,6 +1,6 @@
 //! The agents' listener: one accept loop, the two doors branched off before anything else, the rest to the issuer.
 
-use super::{Body, http as http_door, mcp};
+use super::{Body, http as http_door, mcp, metadata};
 use crate::{Gate, limits};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -78,10 +78,19 @@ async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) ->
         let upstream = upstream.to_owned();
         return mcp::handle(gate, &upstream, request).await;
     }
-    if path.starts_with("/http/") {
+    let (head, body) = request.into_parts();
+    // The MCP door looks for itself. No listener trusts loopback: a page in a browser reaches it too.
+    if !mcp::place::is_ours(&gate.settings().base_url, &head) {
+        return metadata::forbidden();
+    }
+    let request = Request::from_parts(head, body);
+    if request.uri().path().starts_with("/http/") {
         return http_door::handle(gate, request).await;
     }
-    others(request).await
+    match metadata::resource(gate, request.method(), request.uri().path()) {
+        Some(response) => response,
+        None => others(request).await,
+    }
 }
 
 /// Bodies of other rooms' responses as bodies of this listener.

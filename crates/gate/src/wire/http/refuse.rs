@@ -10,7 +10,7 @@ use model::Code;
 
 /// The HTTP answer of a refusal. Hidden and non-existent routes give the same bytes.
 #[must_use]
-pub fn response(refusal: &Refusal) -> Response<Body> {
+pub(super) fn response(refusal: &Refusal) -> Response<Body> {
     let status = status(refusal.code);
     let hidden = refusal.code == Code::NotInCatalog;
     let mut problem = vec![

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use model::{Code, TraceId};
 
 /// Reads and checks everything that can be checked without knowing who asks.
-pub async fn read(
+pub(super) async fn read(
     gate: &Gate,
     incoming: Request<Incoming>,
     trace: TraceId,

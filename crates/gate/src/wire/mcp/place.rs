@@ -4,11 +4,11 @@ use ::http::{header, request::Parts};
 use url::{Host, Url};
 
 /// Checks `Host` (or the authority of HTTP/2) and, if a browser sent one, `Origin` against the public URL.
-pub(super) fn is_ours(base_url: &str, head: &Parts) -> bool {
+pub(in crate::wire) fn is_ours(base_url: &str, head: &Parts) -> bool {
     let Ok(base) = Url::parse(base_url) else { return false };
     let host = match head.uri.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => super::credential::single(&head.headers, header::HOST.as_str()),
+        None => crate::wire::credential::single(&head.headers, header::HOST.as_str()),
     };
     let host = host.and_then(|host| Url::parse(&format!("{}://{host}", base.scheme())).ok());
     let at_home = host.is_some_and(|host| names_us(&base, &host));

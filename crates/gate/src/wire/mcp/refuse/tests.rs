@@ -50,7 +50,8 @@ fn a_pending_ask_says_whom_and_until_when() {
         approvers: "group:it-leads".to_owned(),
         until: Timestamp::from_seconds(1_790_000_000),
     };
-    let result = result("transfer", &Refusal { asked: Some(asked), ..refusal(Code::Asked) });
+    let result =
+        result("transfer", &Refusal { asked: Some(Box::new(asked)), ..refusal(Code::Asked) });
     let text = text(&result);
     for part in
         [AskId(42).to_string().as_str(), "group:it-leads", "2026-", "same arguments after approval"]

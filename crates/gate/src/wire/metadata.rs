@@ -1,0 +1,36 @@
+//! Protected resource metadata (RFC 9728): which issuer's tokens a door takes.
+
+use super::{Body, full};
+use crate::{Gate, json};
+use ::http::{HeaderValue, Method, Response, StatusCode, header};
+use canonical::Value;
+use model::Name;
+
+const PREFIX: &str = "/.well-known/oauth-protected-resource/";
+
+/// The metadata of a door. Every well-formed name has some: what exists is told to nobody here.
+pub(super) fn resource(gate: &Gate, method: &Method, path: &str) -> Option<Response<Body>> {
+    let (edge, upstream) = path.strip_prefix(PREFIX)?.split_once('/')?;
+    if method != Method::GET || !matches!(edge, "mcp" | "http") || Name::new(upstream).is_err() {
+        return None;
+    }
+    let settings = gate.settings();
+    let list = |items: &[&str]| Value::Array(items.iter().map(|item| Value::from(*item)).collect());
+    let metadata = json::object([
+        ("authorization_servers", list(&[&settings.issuer])),
+        ("bearer_methods_supported", list(&["header"])),
+        ("dpop_signing_alg_values_supported", list(&["EdDSA", "ES256"])),
+        ("resource", Value::String(format!("{}/{edge}/{upstream}", settings.base_url))),
+    ]);
+    let mut response = Response::new(full(metadata.to_bytes()));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Some(response)
+}
+
+/// The answer to a request that came under a foreign name or from a foreign page.
+pub(super) fn forbidden() -> Response<Body> {
+    let mut response = Response::new(full("this address is not known by that name\n"));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
