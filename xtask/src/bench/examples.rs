@@ -1,33 +1,62 @@
-//! Parts that a crate's own example measures: it prints JSON objects, one a line, of figures by name.
+//! Parts that a crate's own example measures.
 
 use super::figures::Figures;
 use crate::{
     Workspace,
     command::{cargo, shown},
 };
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 /// Decisions with 10 to 10,000 policies, and the naive scan beside them.
 pub(super) fn decide(workspace: &Workspace, figures: &mut Figures) -> Result<()> {
-    example(workspace, figures, "policy", "decide")
-}
-
-/// The bare group commit.
-pub(super) fn commit(workspace: &Workspace, figures: &mut Figures) -> Result<()> {
-    example(workspace, figures, "store", "commit")
-}
-
-fn example(workspace: &Workspace, figures: &mut Figures, package: &str, name: &str) -> Result<()> {
-    let arguments = ["run", "--quiet", "--locked", "--release", "-p", package, "--example", name];
-    let ended = shown(cargo(workspace, &arguments))?.or_fail(&format!("example `{name}`"))?;
-    let mut found = false;
-    for line in ended.lines.iter().filter(|line| line.starts_with('{')) {
-        if let Ok(Value::Object(object)) = serde_json::from_str(line) {
-            figures.take(&object);
-            found = true;
-        }
+    let sizes = ["--json", "10", "100", "1000", "10000"];
+    let lines = example(workspace, "policy", "decide", &sizes)?;
+    let object = lines.iter().find(|line| line.starts_with('{')).context("no figures")?;
+    match serde_json::from_str(object)? {
+        Value::Object(object) => figures.take(&object),
+        _ => anyhow::bail!("the figures of `decide` are no object"),
     }
-    ensure!(found, "example `{name}` of `{package}` printed no JSON object");
     Ok(())
+}
+
+/// The ledger's commits and the bare group commit beside them, from the rows
+/// `callers what records/s p50-ms p99-ms us-per-record`.
+pub(super) fn commit(workspace: &Workspace, figures: &mut Figures) -> Result<()> {
+    let lines = example(workspace, "store", "commit", &[])?;
+    let mut rows = 0;
+    for line in &lines {
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        let [callers, what, numbers @ ..] = cells.as_slice() else { continue };
+        let Some(prefix) = [("ledger", "commit"), ("bare", "bare_commit")]
+            .iter()
+            .find_map(|(word, prefix)| (word == what).then_some(prefix))
+        else {
+            continue;
+        };
+        let numbers: Vec<f64> = numbers.iter().map_while(|cell| cell.parse().ok()).collect();
+        let [per_second, p50, p99, cpu, ..] = numbers.as_slice() else { continue };
+        figures.set(format!("{prefix}_per_s_at_{callers}"), *per_second);
+        figures.set(format!("{prefix}_p50_us_at_{callers}"), p50 * 1e3);
+        figures.set(format!("{prefix}_p99_us_at_{callers}"), p99 * 1e3);
+        figures.set(format!("{prefix}_cpu_us_at_{callers}"), *cpu);
+        if *callers == "32" {
+            figures.set(format!("{prefix}_us"), *cpu);
+        }
+        rows += 1;
+    }
+    ensure!(rows > 0, "example `commit` of `store` printed no row");
+    Ok(())
+}
+
+fn example(
+    workspace: &Workspace,
+    package: &str,
+    name: &str,
+    arguments: &[&str],
+) -> Result<Vec<String>> {
+    let run = ["run", "--quiet", "--locked", "--release", "-p", package, "--example", name, "--"];
+    let mut command = cargo(workspace, &run);
+    command.args(arguments);
+    Ok(shown(command)?.or_fail(&format!("example `{name}`"))?.lines)
 }

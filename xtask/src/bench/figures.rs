@@ -14,6 +14,9 @@ const RATIOS: &[(&str, &str, &str)] = &[
     ("naive_scale_ratio", "naive_us_10000", "naive_us_10"),
     ("http_call_ratio", "http_call_cpu_us", "proxy_cpu_us"),
     ("http_write_ratio", "http_write_cpu_us", "proxy_cpu_us"),
+    ("commit_ratio", "commit_per_s_at_32", "bare_commit_per_s_at_32"),
+    ("http_call_wait_ratio", "http_call_p50_us_at_32", "bare_commit_p50_us_at_32"),
+    ("http_write_wait_ratio", "http_write_p50_us_at_32", "bare_commit_p50_us_at_32"),
     ("mcp_call_ratio", "mcp_call_cpu_us", "mcp_proxy_cpu_us"),
 ];
 
@@ -77,7 +80,10 @@ impl Figures {
         let mut out = String::from(
             "# Measured\n\nWritten by `cargo xtask bench`. Ratios of one run hold; absolute figures are of this shared \
              machine. CPU is user and system time of the process under test divided by calls, median of three \
-             interleaved rounds.\n\n| on | |\n|---|---|\n",
+             interleaved rounds. `…_at_N`: N connections or callers; without it, 32. `http_call`: a read; \
+             `http_write`: a consequential call; `mcp_call`: `tools/call` of 2026-07-28 with 1 KiB; `proxy`, \
+             `mcp_proxy`: a minimal hyper proxy to the same upstream; `commit_us`: CPU per record of the ledger; \
+             `bare_commit`: as many bytes through one file, one fdatasync per group.\n\n| on | |\n|---|---|\n",
         );
         for (name, value) in machine {
             writeln!(out, "| {name} | {value} |").unwrap_or_default();
