@@ -78,7 +78,7 @@ async fn run(fault: Option<(u64, Fault)>) -> Result<u64> {
     let mut told = BTreeMap::new();
     if let Ok(store) = disk.open(&Options::default(), entropy.clone()) {
         let stage = Stage::set(Arc::new(store), address, entropy.clone())?;
-        for number in 0..6 {
+        for number in 0..9 {
             told.insert(number, stage.call(number).await);
         }
         disk.power_off();
