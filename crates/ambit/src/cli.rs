@@ -102,7 +102,7 @@ pub(crate) enum Command {
     Task(Task),
     /// Stop an agent at its next request
     Freeze(Freeze),
-    /// Let a frozen agent act again
+    /// Let a frozen or revoked agent act again
     Unfreeze(Unfreeze),
     /// Revoke a token, or all tokens and instances of an agent
     #[command(subcommand)]
@@ -381,7 +381,7 @@ pub(crate) struct Unfreeze {
 pub(crate) enum Revoke {
     /// Revoke one token
     Token(RevokeOne),
-    /// Revoke every token that an agent has
+    /// Revoke an agent with every token that it has, until `unfreeze`
     Agent(RevokeOne),
     /// Revoke a task
     Task(RevokeOne),

@@ -9,6 +9,7 @@ use crate::{
     control::Failed,
     demo, dev,
     exit::Exit,
+    logs,
     output::Output,
     settings::Settings,
     standin,
@@ -18,6 +19,7 @@ use std::io::ErrorKind;
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
+    logs::start(cli.global.verbose, cli.global.quiet, matches!(cli.command, Command::Dev(_)));
     match cli.command {
         Command::Demo(options) => Box::pin(demo::run(options, output)).await,
         Command::Dev(options) => Box::pin(develop(options, output)).await,
@@ -25,8 +27,12 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
         Command::Test(declared) => files::test(&declared, output),
         Command::Check(check) => files::check(&check, output),
         Command::Policy(command) => files::policy(&command, output),
-        Command::DemoMcp(options) => standin::serve(options, standin::mcp::handle, output).await.map(|()| Exit::Ok),
-        Command::DemoHttp(options) => standin::serve(options, standin::http::handle, output).await.map(|()| Exit::Ok),
+        Command::DemoMcp(options) => {
+            standin::serve(options, standin::mcp::handle, output).await.map(|()| Exit::Ok)
+        }
+        Command::DemoHttp(options) => {
+            standin::serve(options, standin::http::handle, output).await.map(|()| Exit::Ok)
+        }
         Command::Version => {
             output.answer(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }), |_| {
                 concat!("ambit ", env!("CARGO_PKG_VERSION")).to_owned()
@@ -62,7 +68,9 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
         Some(cli::DevGuard::Projection) => guards.projection = false,
     }
     if let Some(guard) = options.guard_off {
-        output.complain(&format!("warning: the guard {guard:?} is off; this is no gate, but the twin of a test"))?;
+        output.complain(&format!(
+            "warning: the guard {guard:?} is off; this is no gate, but the twin of a test"
+        ))?;
     }
     let settings = Settings {
         config: options.config,
@@ -79,7 +87,9 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
     tokio::spawn(async {
         standin::stdin_closes().await;
         // The way that any stop goes: open entries end first.
-        if rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM).is_err() {
+        if rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TERM)
+            .is_err()
+        {
             tracing::error!("this process cannot tell itself to stop");
         }
     });
@@ -88,9 +98,14 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
 
 fn help(topic: &[String], output: &Output) -> anyhow::Result<Exit> {
     if topic.first().is_some_and(|topic| topic == "exit-codes") {
-        let rows = Exit::ALL.iter().map(|exit| serde_json::json!({ "code": exit.number(), "meaning": exit.meaning() }));
+        let rows = Exit::ALL
+            .iter()
+            .map(|exit| serde_json::json!({ "code": exit.number(), "meaning": exit.meaning() }));
         output.answer(&rows.collect(), |_| {
-            Exit::ALL.iter().map(|exit| format!("{:>3}  {}\n", exit.number(), exit.meaning())).collect()
+            Exit::ALL
+                .iter()
+                .map(|exit| format!("{:>3}  {}\n", exit.number(), exit.meaning()))
+                .collect()
         })?;
         return Ok(Exit::Ok);
     }

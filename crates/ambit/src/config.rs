@@ -63,7 +63,9 @@ impl std::error::Error for ConfigError {}
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfigError::File { path, why } => write!(f, "`{}` cannot be read: {why}", path.display()),
+            ConfigError::File { path, why } => {
+                write!(f, "`{}` cannot be read: {why}", path.display())
+            }
             ConfigError::Invalid { .. } => f.write_str(&self.rendered(false)),
         }
     }
@@ -136,10 +138,15 @@ pub(crate) fn from_files(files: Files) -> Result<Loaded, ConfigError> {
 }
 
 fn read(files: &Files) -> Result<(Declared, Sources), ConfigError> {
-    let policies = files.policies.iter().map(|(path, text)| PolicyFile { path: path.clone(), text: text.clone() });
-    declared::read(&files.path, &files.main, policies.collect()).map_err(|rejected| ConfigError::Invalid {
-        diagnostics: rejected.diagnostics,
-        sources: Box::new(rejected.sources),
+    let policies = files
+        .policies
+        .iter()
+        .map(|(path, text)| PolicyFile { path: path.clone(), text: text.clone() });
+    declared::read(&files.path, &files.main, policies.collect()).map_err(|rejected| {
+        ConfigError::Invalid {
+            diagnostics: rejected.diagnostics,
+            sources: Box::new(rejected.sources),
+        }
     })
 }
 
@@ -152,7 +159,8 @@ impl Loaded {
     /// Compiles it with these definitions.
     pub(crate) fn compile_with(&self, definitions: &Definitions) -> Result<Compiled, ConfigError> {
         policy::compile(&self.declared, definitions).map_err(|problems| {
-            let diagnostics = problems.into_iter().map(|problem| self.diagnostic(problem)).collect();
+            let diagnostics =
+                problems.into_iter().map(|problem| self.diagnostic(problem)).collect();
             self.invalid(diagnostics)
         })
     }
@@ -178,7 +186,8 @@ fn policies(directory: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
     if !place.exists() {
         return Ok(BTreeMap::new());
     }
-    let failed = |error: std::io::Error| ConfigError::File { path: place.clone(), why: error.to_string() };
+    let failed =
+        |error: std::io::Error| ConfigError::File { path: place.clone(), why: error.to_string() };
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(&place).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

@@ -26,6 +26,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 const SOCKET: &str = "control.sock";
+const CLOSED: &str =
+    "the running gate closed the connection: it is busy, stopping, or of another uid";
 
 /// What went wrong with a request, and the code that the command ends with.
 #[derive(Debug)]
@@ -52,7 +54,9 @@ pub(crate) async fn serve(app: Arc<App>, stop: CancellationToken) {
     }
     match bind(&path) {
         Ok(listener) => accept(&app, &listener, &stop).await,
-        Err(error) => tracing::error!(%error, path = %path.display(), "no control socket: commands cannot reach this gate"),
+        Err(error) => {
+            tracing::error!(%error, path = %path.display(), "no control socket: commands cannot reach this gate")
+        }
     }
     if let Err(error) = std::fs::remove_file(&path) {
         tracing::debug!(%error, "the control socket could not be removed");
@@ -117,20 +121,31 @@ async fn read_line(from: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Opt
     if read == 0 {
         return Ok(None);
     }
-    anyhow::ensure!(line.ends_with('\n'), "a line of more than {limit} bytes, or one that broke off");
+    anyhow::ensure!(
+        line.ends_with('\n'),
+        "a line of more than {limit} bytes, or one that broke off"
+    );
     Ok(Some(line))
 }
 
 /// Asks the gate that runs on this data directory; without one, opens the directory and answers itself.
-pub(crate) async fn ask(data: &Path, base_url: Option<&str>, request: Request) -> anyhow::Result<Value> {
+pub(crate) async fn ask(
+    data: &Path,
+    base_url: Option<&str>,
+    request: Request,
+) -> anyhow::Result<Value> {
     match UnixStream::connect(data.join(SOCKET)).await {
         Ok(stream) => {
             let asked = tokio::time::timeout(limits::CONTROL_REPLY, exchange(stream, &request));
             asked.await.context("the running gate does not answer")?
         }
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
             if matches!(request, Request::Status) {
-                return Ok(serde_json::json!({ "running": false, "data": data.display().to_string() }));
+                return Ok(
+                    serde_json::json!({ "running": false, "data": data.display().to_string() }),
+                );
             }
             answer_alone(data, base_url, request).await
         }
@@ -147,15 +162,23 @@ pub(crate) async fn ask_running(data: &Path, request: &Request) -> anyhow::Resul
 async fn exchange(mut stream: UnixStream, request: &Request) -> anyhow::Result<Value> {
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
-    stream.write_all(line.as_bytes()).await?;
+    stream.write_all(line.as_bytes()).await.context(CLOSED)?;
     let (reading, _writing) = stream.split();
-    let reply = read_line(&mut BufReader::new(reading)).await?;
-    let reply = reply.context("the running gate closed the connection: it is busy, stopping, or of another uid")?;
+    let reply = read_line(&mut BufReader::new(reading)).await.context(CLOSED)?;
+    let reply = reply.context(CLOSED)?;
     serde_json::from_str::<Reply>(&reply)?.into_result()
 }
 
-async fn answer_alone(data: &Path, base_url: Option<&str>, request: Request) -> anyhow::Result<Value> {
-    anyhow::ensure!(data.is_dir(), "no gate runs on `{}`, and it is no data directory: start `ambit dev`", data.display());
+async fn answer_alone(
+    data: &Path,
+    base_url: Option<&str>,
+    request: Request,
+) -> anyhow::Result<Value> {
+    anyhow::ensure!(
+        data.is_dir(),
+        "no gate runs on `{}`, and it is no data directory: start `ambit dev`",
+        data.display()
+    );
     let app = App::open(alone(data, base_url)).await?;
     let answered = ops::serve(&app, request).await;
     app.store.journal().close();

@@ -27,10 +27,13 @@ pub(crate) async fn run(options: Demo, output: &Output) -> anyhow::Result<Exit> 
     let started = Instant::now();
     output.line(&output.paint(Paint::Bold, "ambit demo · one attack, told three times"))?;
     output.line("A help-desk agent resolves ticket #4711. The ticket's text hides an instruction to the agent.")?;
-    output.line("The agent is scripted and obeys it. Everything runs on loopback, as processes of its own.")?;
+    output.line(
+        "The agent is scripted and obeys it. Everything runs on loopback, as processes of its own.",
+    )?;
     output.line("")?;
     if let Some(guard) = options.guard_off {
-        let warning = format!("with the guard `{}` off: the story must not come out as told", word(guard));
+        let warning =
+            format!("with the guard `{}` off: the story must not come out as told", word(guard));
         output.line(&output.paint(Paint::Yellow, &warning))?;
         output.line("")?;
     }
@@ -53,8 +56,12 @@ pub(crate) async fn run(options: Demo, output: &Output) -> anyhow::Result<Exit> 
         let line = format!("Not as told: act {}.", names.join(", "));
         output.line(&output.paint(Paint::Red, &line))?;
     }
-    output.line("Stopped was a mail with a reset link to a stranger. A role allows it, since resetting and mailing are this")?;
-    output.line("agent's job; the task does not, since the ticket's requester is somebody else.")?;
+    if differing.is_empty() {
+        output.line("Stopped was a mail with a reset link to a stranger. A role allows it, since resetting and mailing are this")?;
+        output.line(
+            "agent's job; the task does not, since the ticket's requester is somebody else.",
+        )?;
+    }
     if !options.exit && std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
         stage.stay(output).await?;
     }

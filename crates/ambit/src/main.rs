@@ -9,6 +9,7 @@ mod demo;
 mod dev;
 mod exit;
 mod limits;
+mod logs;
 mod ops;
 mod output;
 mod settings;

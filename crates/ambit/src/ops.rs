@@ -34,7 +34,8 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::AgentShow { agent } => agents::show(app, &agent),
         Request::AgentKey { agent } => agents::key(app, &agent).await,
         Request::TaskOpen { agent, intent, user, trigger, params } => {
-            let asked = tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
+            let asked =
+                tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
             tasks::open(app, asked).await
         }
         Request::Freeze { agent, reason } => holds::freeze(app, &agent, reason).await,
@@ -77,7 +78,11 @@ fn status(app: &App) -> Value {
 fn agent_name(compiled: &Compiled, text: &str) -> anyhow::Result<AgentName> {
     let known = || {
         let names: Vec<&str> = compiled.declared().agents.keys().map(Name::as_str).collect();
-        if names.is_empty() { "no agent is registered".to_owned() } else { format!("known: {}", names.join(", ")) }
+        if names.is_empty() {
+            "no agent is registered".to_owned()
+        } else {
+            format!("known: {}", names.join(", "))
+        }
     };
     let name = Name::new(text).ok().filter(|name| compiled.agent(name).is_some());
     name.ok_or_else(|| usage(format!("no agent `{text}`; {}", known())))

@@ -73,13 +73,16 @@ fn secret(path: &Path) -> anyhow::Result<String> {
     Ok(text.trim_end().to_owned())
 }
 
-/// Waits until stdin closes; what comes on it is not read.
+/// Waits until stdin closes; what comes on it is not read. The thread is one that no end of the process waits for.
 pub(crate) async fn stdin_closes() {
-    let mut stdin = tokio::io::stdin();
-    let mut sink = tokio::io::sink();
-    if tokio::io::copy(&mut stdin, &mut sink).await.is_err() {
+    let (closed, wait) = tokio::sync::oneshot::channel::<()>();
+    std::thread::spawn(move || {
         // A stdin that cannot be read is as good as closed.
-    }
+        let _unreadable =
+            std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).is_err();
+        drop(closed);
+    });
+    let _closed = wait.await.is_err();
 }
 
 async fn accept(listener: TcpListener, door: Arc<Door>) -> anyhow::Result<()> {

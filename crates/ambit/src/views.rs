@@ -1,6 +1,10 @@
 //! Answers as people read them. Each is a function of the answer's value, so that every other form says the same.
 
-use crate::{ops::Verified, output::table};
+use crate::{
+    limits::{LINE_DATA, WHY_ARGUMENTS},
+    ops::Verified,
+    output::table,
+};
 use model::Decision;
 use policy::{CaseResult, Explanation, Finding};
 use serde_json::{Value, json};
@@ -29,7 +33,11 @@ fn columns(rows: &Value, columns: &[(&str, &str)]) -> String {
     };
     let rows: Vec<Vec<String>> = rows
         .as_array()
-        .map(|rows| rows.iter().map(|row| columns.iter().map(|(_, member)| cell(row, member)).collect()).collect())
+        .map(|rows| {
+            rows.iter()
+                .map(|row| columns.iter().map(|(_, member)| cell(row, member)).collect())
+                .collect()
+        })
         .unwrap_or_default();
     if rows.is_empty() { "none\n".to_owned() } else { table(&headings, &rows) }
 }
@@ -47,27 +55,38 @@ pub(crate) fn members(value: &Value) -> String {
 
 /// `ambit agent list`
 pub(crate) fn agents(value: &Value) -> String {
-    let list = [("name", "name"), ("owner", "owner"), ("boundary", "boundary"), ("users", "users"), ("proof", "proof"), ("frozen", "frozen"), ("purpose", "purpose")];
+    let list = [
+        ("name", "name"),
+        ("owner", "owner"),
+        ("boundary", "boundary"),
+        ("users", "users"),
+        ("proof", "proof"),
+        ("frozen", "frozen"),
+        ("purpose", "purpose"),
+    ];
     columns(value, &list)
 }
 
 /// `ambit agent show`
 pub(crate) fn agent(value: &Value) -> String {
     let mut plain = value.clone();
-    let actions = plain.as_object_mut().and_then(|members| members.remove("actions")).unwrap_or_default();
+    let actions =
+        plain.as_object_mut().and_then(|members| members.remove("actions")).unwrap_or_default();
     let list = [("action", "name"), ("risk", "risk"), ("effect", "effect"), ("sink", "sink")];
     format!("{}\n{}", members(&plain), columns(&actions, &list))
 }
 
 /// One action in one line: human → agent@version#instance → tool → data.
 pub(crate) fn trace_line(row: &Value) -> String {
-    let cut = |member: &str, length: usize| text(row, member).chars().take(length).collect::<String>();
+    let cut =
+        |member: &str, length: usize| text(row, member).chars().take(length).collect::<String>();
     let at: String = text(row, "at").chars().skip(11).take(8).collect();
     let human = if text(row, "on_behalf_of").is_empty() { "-" } else { text(row, "on_behalf_of") };
     let instance = cut("instance", 6);
     let instance = if instance.is_empty() { String::new() } else { format!("#{instance}") };
     let data = [text(row, "resource")].into_iter().find(|data| !data.is_empty()).map(str::to_owned);
-    let data = data.unwrap_or_else(|| short(row.get("arguments").unwrap_or(&Value::Null)));
+    let data =
+        data.unwrap_or_else(|| short(row.get("arguments").unwrap_or(&Value::Null), LINE_DATA));
     let ending = match (text(row, "decision"), text(row, "outcome"), text(row, "code")) {
         ("allow", outcome, _) => outcome.to_owned(),
         (_, _, code) => code.to_owned(),
@@ -83,9 +102,13 @@ pub(crate) fn trace_line(row: &Value) -> String {
     crate::output::printable(line.trim_end())
 }
 
-fn short(value: &Value) -> String {
+/// A value as text of at most so many characters.
+fn short(value: &Value, most: usize) -> String {
     let text = if value.is_null() { "-".to_owned() } else { value.to_string() };
-    if text.chars().count() > 60 { format!("{}…", text.chars().take(59).collect::<String>()) } else { text }
+    if text.chars().count() <= most {
+        return text;
+    }
+    format!("{}…", text.chars().take(most.saturating_sub(1)).collect::<String>())
 }
 
 /// `ambit trace list`
@@ -104,12 +127,16 @@ pub(crate) fn trace(value: &Value) -> String {
         out.push_str(&format!("{}\n", trace_line(row)));
     }
     for record in value.get("records").and_then(Value::as_array).into_iter().flatten() {
-        let (sequence, kind) = (record.get("sequence").unwrap_or(&Value::Null), text(record, "kind"));
+        let (sequence, kind) =
+            (record.get("sequence").unwrap_or(&Value::Null), text(record, "kind"));
         out.push_str(&format!("\nentry {sequence}  {kind}  {}\n", text(record, "at")));
         for part in ["envelope", "subject", "arguments", "result"] {
             let value = record.get(part).unwrap_or(&Value::Null);
             if !value.is_null() {
-                out.push_str(&format!("  {part:9}  {}\n", crate::output::printable(&value.to_string())));
+                out.push_str(&format!(
+                    "  {part:9}  {}\n",
+                    crate::output::printable(&value.to_string())
+                ));
             }
         }
     }
@@ -119,8 +146,11 @@ pub(crate) fn trace(value: &Value) -> String {
 /// Policies that decided, with their conditions, as rows.
 pub(crate) fn findings(explanation: &Explanation) -> Value {
     let condition = |checked: &policy::Checked| {
-        let values: serde_json::Map<String, Value> =
-            checked.values.iter().map(|(path, value)| (path.clone(), value.as_str().into())).collect();
+        let values: serde_json::Map<String, Value> = checked
+            .values
+            .iter()
+            .map(|(path, value)| (path.clone(), value.as_str().into()))
+            .collect();
         json!({ "clause": checked.clause, "condition": checked.text, "outcome": checked.outcome, "values": values })
     };
     let row = |finding: &Finding| {
@@ -146,11 +176,18 @@ pub(crate) fn explanation(explained: &Explanation) -> Value {
 
 /// `ambit check`
 pub(crate) fn check(value: &Value) -> String {
-    let rules: Vec<&str> = value.get("rules").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let rules: Vec<&str> = value
+        .get("rules")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let rules = if rules.is_empty() { String::new() } else { format!(" ({})", rules.join(", ")) };
     let code = text(value, "code");
     let code = if code.is_empty() { String::new() } else { format!(" {code}") };
-    let mut out = format!("{}{code}{rules}: {}\n", mark(text(value, "decision")), text(value, "sentence"));
+    let mut out =
+        format!("{}{code}{rules}: {}\n", mark(text(value, "decision")), text(value, "sentence"));
     out.push_str(&policies(value));
     out
 }
@@ -159,12 +196,22 @@ fn policies(value: &Value) -> String {
     let mut out = String::new();
     for finding in value.get("policies").and_then(Value::as_array).into_iter().flatten() {
         let line = finding.get("line").and_then(Value::as_u64).unwrap_or(0);
-        let place = if line == 0 { text(finding, "path").to_owned() } else { format!("{}:{line}", text(finding, "path")) };
+        let place = if line == 0 {
+            text(finding, "path").to_owned()
+        } else {
+            format!("{}:{line}", text(finding, "path"))
+        };
         out.push_str(&format!("  policy {}  {place}\n", text(finding, "id")));
         for condition in finding.get("conditions").and_then(Value::as_array).into_iter().flatten() {
-            let (clause, condition_text) = (text(condition, "clause"), text(condition, "condition"));
-            out.push_str(&format!("    {clause} {condition_text}  is {}\n", text(condition, "outcome")));
-            for (path, value) in condition.get("values").and_then(Value::as_object).into_iter().flatten() {
+            let (clause, condition_text) =
+                (text(condition, "clause"), text(condition, "condition"));
+            out.push_str(&format!(
+                "    {clause} {condition_text}  is {}\n",
+                text(condition, "outcome")
+            ));
+            for (path, value) in
+                condition.get("values").and_then(Value::as_object).into_iter().flatten()
+            {
                 out.push_str(&format!("      {path} = {}\n", value.as_str().unwrap_or_default()));
             }
         }
@@ -180,7 +227,11 @@ pub(crate) fn why(value: &Value) -> String {
         text(value, "code"),
         text(value, "agent"),
         text(value, "action"),
-        value.get("arguments").filter(|arguments| !arguments.is_null()).map(short).unwrap_or_default(),
+        value
+            .get("arguments")
+            .filter(|arguments| !arguments.is_null())
+            .map(|arguments| short(arguments, WHY_ARGUMENTS))
+            .unwrap_or_default(),
     );
     out.push_str(&format!("  {}\n", text(value, "sentence")));
     out.push_str(&policies(value));
@@ -203,10 +254,15 @@ pub(crate) fn case_line(result: &CaseResult) -> String {
     let line = if result.passed {
         format!("✓ {}{user}: {} {arguments} → {got}", question.agent, question.action)
     } else {
-        let reason = result.reason.as_ref().map(|reason| format!(" by `{reason}`")).unwrap_or_default();
+        let reason =
+            result.reason.as_ref().map(|reason| format!(" by `{reason}`")).unwrap_or_default();
         format!(
             "✕ ambit.yaml:{}: {}{user}: {} {arguments} → expected {}{reason}, got {got}: {}",
-            result.line, question.agent, question.action, result.expected, result.explanation.sentence
+            result.line,
+            question.agent,
+            question.action,
+            result.expected,
+            result.explanation.sentence
         )
     };
     crate::output::printable(&line)
@@ -233,10 +289,13 @@ pub(crate) fn cases(results: &[CaseResult]) -> Value {
 /// The verdict on a ledger in one line.
 pub(crate) fn verified_line(verified: &Verified) -> String {
     if verified.holds {
-        return format!("✓ {} entries, root {}, no gaps", verified.records, verified.root.chars().take(12).collect::<String>());
+        return format!(
+            "✓ {} entries, root {}, no gaps",
+            verified.records,
+            verified.root.chars().take(12).collect::<String>()
+        );
     }
-    let place = verified.entry.map_or_else(|| "✕".to_owned(), |entry| format!("✕ entry {entry}:"));
-    format!("{place} {}", verified.problem.as_deref().unwrap_or("does not verify"))
+    format!("✕ {}", verified.problem.as_deref().unwrap_or("it does not verify"))
 }
 
 #[cfg(test)]

@@ -39,7 +39,12 @@ pub(super) async fn run(command: Command, output: &Output) -> anyhow::Result<Exi
 
 type People = fn(&Value) -> String;
 
-async fn ask(data: &Path, request: Request, output: &Output, people: People) -> anyhow::Result<Exit> {
+async fn ask(
+    data: &Path,
+    request: Request,
+    output: &Output,
+    people: People,
+) -> anyhow::Result<Exit> {
     let answer = control::ask(data, None, request).await?;
     output.answer(&answer, people)?;
     Ok(Exit::Ok)
@@ -75,8 +80,12 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             let cli::TraceList { agent, action, decision, limit, data } = options;
             (data.data, Request::TraceList { agent, action, decision, limit }, views::traces)
         }
-        Command::Trace(Trace::Show { trace, data }) => (data.data, Request::TraceShow { trace }, views::trace),
-        Command::Ledger(Ledger::Key(data)) => (data.data, Request::LedgerKey, |value| member(value, "vkey")),
+        Command::Trace(Trace::Show { trace, data }) => {
+            (data.data, Request::TraceShow { trace }, views::trace)
+        }
+        Command::Ledger(Ledger::Key(data)) => {
+            (data.data, Request::LedgerKey, |value| member(value, "vkey"))
+        }
         Command::Ledger(Ledger::Checkpoint(data)) => {
             (data.data, Request::LedgerCheckpoint, |value| member(value, "checkpoint"))
         }
@@ -84,7 +93,9 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             let file = std::path::absolute(&file)?.display().to_string();
             (data.data, Request::LedgerExport { file }, views::members)
         }
-        Command::Upstream(Upstream::Pin { name, data }) => (data.data, Request::UpstreamPin { name }, views::members),
+        Command::Upstream(Upstream::Pin { name, data }) => {
+            (data.data, Request::UpstreamPin { name }, views::members)
+        }
         other => anyhow::bail!("`{other:?}` is no question to a gate"),
     })
 }
@@ -141,7 +152,10 @@ async fn apply(options: cli::Apply, output: &Output) -> anyhow::Result<Exit> {
 fn verify(options: &cli::LedgerVerify, output: &Output) -> anyhow::Result<Exit> {
     let kept = match &options.checkpoint {
         None => None,
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("`{}` cannot be read", path.display()))?),
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .with_context(|| format!("`{}` cannot be read", path.display()))?,
+        ),
     };
     let verified = ops::verify(&options.data, options.key.as_deref(), kept.as_deref())?;
     output.answer(&verified.value(), |_| views::verified_line(&verified))?;

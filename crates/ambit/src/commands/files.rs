@@ -43,11 +43,24 @@ pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Ex
             let count = answer.get(member).and_then(Value::as_u64).unwrap_or(0);
             format!("{count} {one}{}", if count == 1 { "" } else { "s" })
         };
-        let counts = [("agents", "agent"), ("upstreams", "upstream"), ("actions", "action"), ("policies", "policy file"), ("tests", "test")];
-        format!("✓ {}: {}", loaded.files.path, counts.map(|(member, one)| count(member, one)).join(", "))
+        let counts = [
+            ("agents", "agent"),
+            ("upstreams", "upstream"),
+            ("actions", "action"),
+            ("policies", "policy file"),
+            ("tests", "test"),
+        ];
+        format!(
+            "✓ {}: {}",
+            loaded.files.path,
+            counts.map(|(member, one)| count(member, one)).join(", ")
+        )
     })?;
     if !unpinned.is_empty() {
-        let note = format!("note: without `ambit.lock` the arguments of {} are not type-checked", unpinned.join(", "));
+        let note = format!(
+            "note: without `ambit.lock` the arguments of {} are not type-checked",
+            unpinned.join(", ")
+        );
         output.talk(&note)?;
     }
     Ok(Exit::Ok)
@@ -55,16 +68,25 @@ pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Ex
 
 /// MCP actions whose definitions are not beside the file.
 fn unpinned(loaded: &Loaded) -> Vec<String> {
-    let mcp = loaded.declared.upstreams.iter().filter(|(_, upstream)| upstream.kind == model::declared::UpstreamKind::Mcp);
+    let mcp = loaded
+        .declared
+        .upstreams
+        .iter()
+        .filter(|(_, upstream)| upstream.kind == model::declared::UpstreamKind::Mcp);
     let actions = mcp.flat_map(|(name, upstream)| {
         upstream.actions.keys().filter_map(move |action| ActionId::new(name.clone(), action).ok())
     });
-    actions.filter(|action| !loaded.definitions.contains_key(action)).map(|action| action.to_string()).collect()
+    actions
+        .filter(|action| !loaded.definitions.contains_key(action))
+        .map(|action| action.to_string())
+        .collect()
 }
 
 /// Shows every problem with its place.
 pub(super) fn invalid(error: &ConfigError, output: &Output) -> Exit {
-    let shown = if output.is_table() {
+    let shown = if matches!(error, ConfigError::File { .. }) {
+        output.complain(&format!("error: {error}"))
+    } else if output.is_table() {
         output.complain(&error.rendered(output.colour_on_stderr()))
     } else {
         output.answer(&error.rows(), |_| String::new())
@@ -119,9 +141,15 @@ pub(super) fn policy(command: &Policy, output: &Output) -> anyhow::Result<Exit> 
         Policy::List(options) => {
             let loaded = config::load(&options.path)?;
             let compiled = loaded.compile()?;
-            let rows: Value = loaded.files.policies.iter().map(|(path, text)| json!({ "path": path, "bytes": text.len() })).collect();
+            let rows: Value = loaded
+                .files
+                .policies
+                .iter()
+                .map(|(path, text)| json!({ "path": path, "bytes": text.len() }))
+                .collect();
             output.answer(&rows, |_| {
-                let row = |(path, text): (&String, &String)| vec![path.clone(), text.len().to_string()];
+                let row =
+                    |(path, text): (&String, &String)| vec![path.clone(), text.len().to_string()];
                 let rows: Vec<Vec<String>> = loaded.files.policies.iter().map(row).collect();
                 format!("{}digest {}\n", table(&["path", "bytes"], &rows), compiled.digest())
             })?;
@@ -134,12 +162,20 @@ pub(super) fn policy(command: &Policy, output: &Output) -> anyhow::Result<Exit> 
 pub(super) fn pairs(arguments: &[String]) -> anyhow::Result<Map<String, Value>> {
     let mut members = Map::new();
     for argument in arguments {
-        let (name, value) = argument.split_once('=').with_context(|| format!("`{argument}` is not `name=value`"))?;
+        let (name, value) = argument
+            .split_once('=')
+            .with_context(|| format!("`{argument}` is not `name=value`"))?;
         let (name, value) = match name.strip_suffix(':') {
             None => (name, Value::from(value)),
-            Some(name) => (name, serde_json::from_str(value).with_context(|| format!("`{value}` is not JSON"))?),
+            Some(name) => (
+                name,
+                serde_json::from_str(value).with_context(|| format!("`{value}` is not JSON"))?,
+            ),
         };
-        anyhow::ensure!(members.insert(name.to_owned(), value).is_none(), "`{name}` is given twice");
+        anyhow::ensure!(
+            members.insert(name.to_owned(), value).is_none(),
+            "`{name}` is given twice"
+        );
     }
     Ok(members)
 }
@@ -161,10 +197,14 @@ mod tests {
     fn arguments_are_text_unless_they_say_json() {
         let check = |given: &[&str], expected: Result<serde_json::Value, &str>| {
             let given: Vec<String> = given.iter().map(|text| (*text).to_owned()).collect();
-            let got = pairs(&given).map(serde_json::Value::Object).map_err(|error| error.to_string());
+            let got =
+                pairs(&given).map(serde_json::Value::Object).map_err(|error| error.to_string());
             assert_eq!(got, expected.map_err(str::to_owned), "{given:?}");
         };
-        check(&["a=1", "b:=1", "c=x=y", "d:={\"e\":[true]}"], Ok(serde_json::json!({"a": "1", "b": 1, "c": "x=y", "d": {"e": [true]}})));
+        check(
+            &["a=1", "b:=1", "c=x=y", "d:={\"e\":[true]}"],
+            Ok(serde_json::json!({"a": "1", "b": 1, "c": "x=y", "d": {"e": [true]}})),
+        );
         check(&["a"], Err("`a` is not `name=value`"));
         check(&["a=1", "a:=2"], Err("`a` is given twice"));
         check(&["a:=x"], Err("`x` is not JSON"));

@@ -36,7 +36,9 @@ fn parse(bytes: &[u8]) -> Result<Definitions, String> {
 }
 
 /// The file's bytes: canonical JSON and a line end, so that equal definitions give equal files.
-pub(crate) fn write_lock<'a>(definitions: impl Iterator<Item = (String, &'a Value)>) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn write_lock<'a>(
+    definitions: impl Iterator<Item = (String, &'a Value)>,
+) -> anyhow::Result<Vec<u8>> {
     let mut listed = Object::default();
     for (name, definition) in definitions {
         listed.insert(name.as_str(), definition.clone())?;

@@ -26,7 +26,8 @@ struct Asked {
 
 impl SecretSource for Asked {
     fn state(&self, source: &CredentialSource) -> SecretState {
-        let broker = Broker::new(Arc::new(|name: &str| std::env::var(name).ok()), self.directory.clone());
+        let broker =
+            Broker::new(Arc::new(|name: &str| std::env::var(name).ok()), self.directory.clone());
         let Ok(name) = Name::new("asked") else { return SecretState::Missing };
         let upstream = Upstream {
             kind: UpstreamKind::Http,
@@ -47,7 +48,9 @@ fn state(error: &BrokerError) -> SecretState {
     match error {
         BrokerError::Unset(_) => SecretState::Missing,
         BrokerError::Empty(_) => SecretState::Empty,
-        BrokerError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => SecretState::Missing,
+        BrokerError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            SecretState::Missing
+        }
         other => SecretState::Unreadable(other.to_string()),
     }
 }

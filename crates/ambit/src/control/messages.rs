@@ -12,7 +12,13 @@ pub(crate) enum Request {
     /// Where it listens, since when, how much it holds.
     Status,
     /// An access token, with a proof if it is bound.
-    Token { agent: String, audience: String, task: Option<String>, url: Option<String>, method: String },
+    Token {
+        agent: String,
+        audience: String,
+        task: Option<String>,
+        url: Option<String>,
+        method: String,
+    },
     /// Registered agents.
     AgentList,
     /// One agent.
@@ -36,7 +42,12 @@ pub(crate) enum Request {
     /// Makes this declared state the one in force.
     Apply { files: Files },
     /// Actions, newest last.
-    TraceList { agent: Option<String>, action: Option<String>, decision: Option<String>, limit: Option<u32> },
+    TraceList {
+        agent: Option<String>,
+        action: Option<String>,
+        decision: Option<String>,
+        limit: Option<u32>,
+    },
     /// All records of a trace or an entry.
     TraceShow { trace: String },
     /// Why a trace or an entry, or the last refusal, was decided as it was.
@@ -89,7 +100,8 @@ impl From<anyhow::Result<Value>> for Reply {
         match served {
             Ok(value) => Reply::Ok(value),
             Err(error) => {
-                let exit = error.downcast_ref::<Failed>().map_or(Exit::Failed, |failed| failed.exit);
+                let exit =
+                    error.downcast_ref::<Failed>().map_or(Exit::Failed, |failed| failed.exit);
                 let message = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
                 Reply::Failed { exit: exit.number(), message }
             }
@@ -101,7 +113,9 @@ impl Reply {
     pub(super) fn into_result(self) -> anyhow::Result<Value> {
         match self {
             Reply::Ok(value) => Ok(value),
-            Reply::Failed { exit, message } => Err(Failed { exit: Exit::from_number(exit), message }.into()),
+            Reply::Failed { exit, message } => {
+                Err(Failed { exit: Exit::from_number(exit), message }.into())
+            }
         }
     }
 }

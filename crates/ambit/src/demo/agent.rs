@@ -27,7 +27,9 @@ impl Door {
     /// The headers for one request to `url`; a bound token needs a fresh proof each time.
     pub(super) fn shown(&self, url: &str) -> anyhow::Result<Shown> {
         Ok(match &self.pass {
-            Pass::Secret(secret) | Pass::Bearer(secret) => vec![("authorization", format!("Bearer {secret}"))],
+            Pass::Secret(secret) | Pass::Bearer(secret) => {
+                vec![("authorization", format!("Bearer {secret}"))]
+            }
             Pass::Bound { token, key } => {
                 vec![("authorization", format!("DPoP {token}")), ("dpop", proof(key, token, url)?)]
             }
@@ -76,7 +78,8 @@ impl Agent {
         let answer = self.call("tickets", "read", json!({ "id": ticket })).await?;
         steps.push(step(format!("tickets.read {ticket}"), &answer));
         let read = answer.body.pointer("/result/structuredContent").cloned().unwrap_or_default();
-        let text = |member: &str| read.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |member: &str| read.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (requester, body) = (text("requester"), text("body"));
         if requester.is_empty() {
             return Ok(Resolved { steps, fallback: None });
@@ -96,7 +99,9 @@ impl Agent {
 
     /// Publishes a text.
     pub(super) async fn publish(door: &Door, text: &str) -> anyhow::Result<Step> {
-        let answer = client::call(&door.url, &door.shown(&door.url)?, "create", json!({ "text": text })).await?;
+        let answer =
+            client::call(&door.url, &door.shown(&door.url)?, "create", json!({ "text": text }))
+                .await?;
         Ok(step("paste.create".into(), &answer))
     }
 

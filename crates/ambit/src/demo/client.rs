@@ -23,7 +23,12 @@ pub(super) struct Answer {
 pub(super) type Shown = Vec<(&'static str, String)>;
 
 /// One request with a JSON body, on a connection of its own.
-pub(super) async fn send(url: &str, shown: &Shown, extra: &Shown, body: &Value) -> anyhow::Result<Answer> {
+pub(super) async fn send(
+    url: &str,
+    shown: &Shown,
+    extra: &Shown,
+    body: &Value,
+) -> anyhow::Result<Answer> {
     timeout(limits::DEMO_ANSWER, exchange(url, shown, extra, body))
         .await
         .with_context(|| format!("`{url}` did not answer in time"))?
@@ -61,12 +66,20 @@ fn read(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_else(|_| {
         let text = String::from_utf8_lossy(bytes);
         let messages = text.lines().filter_map(|line| line.strip_prefix("data:"));
-        messages.filter_map(|data| serde_json::from_str(data.trim()).ok()).next_back().unwrap_or(Value::Null)
+        messages
+            .filter_map(|data| serde_json::from_str(data.trim()).ok())
+            .next_back()
+            .unwrap_or(Value::Null)
     })
 }
 
 /// A `tools/call` in revision 2026-07-28.
-pub(super) async fn call(url: &str, shown: &Shown, tool: &str, arguments: Value) -> anyhow::Result<Answer> {
+pub(super) async fn call(
+    url: &str,
+    shown: &Shown,
+    tool: &str,
+    arguments: Value,
+) -> anyhow::Result<Answer> {
     let body = json!({
         "jsonrpc": "2.0",
         "id": 1,

@@ -8,7 +8,12 @@ use serde_json::Value;
 /// The actions of one agent that the ledger holds, oldest first.
 pub(super) async fn actions(stage: &Stage, agent: &str) -> anyhow::Result<Vec<Value>> {
     let listed = stage
-        .ask(Request::TraceList { agent: Some(agent.into()), action: None, decision: None, limit: None })
+        .ask(Request::TraceList {
+            agent: Some(agent.into()),
+            action: None,
+            decision: None,
+            limit: None,
+        })
         .await?;
     listed.as_array().cloned().context("the ledger's answer is not a list")
 }
@@ -21,7 +26,9 @@ pub(super) async fn why(stage: &Stage, trace: &str) -> anyhow::Result<String> {
 
 /// Whether an action was refused with this code.
 pub(super) fn refused(actions: &[Value], action: &str, code: &str) -> bool {
-    actions.iter().any(|row| is(row, "action", action) && is(row, "decision", "deny") && is(row, "code", code))
+    actions.iter().any(|row| {
+        is(row, "action", action) && is(row, "decision", "deny") && is(row, "code", code)
+    })
 }
 
 /// How many actions were allowed.

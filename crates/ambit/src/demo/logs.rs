@@ -17,7 +17,8 @@ impl Log {
 
     /// The acts that reached the upstream with a good credential since the last look.
     pub(super) fn news(&mut self) -> anyhow::Result<Vec<Value>> {
-        let text = std::fs::read_to_string(&self.path).context("an upstream's log cannot be read")?;
+        let text =
+            std::fs::read_to_string(&self.path).context("an upstream's log cannot be read")?;
         let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
         let lines = lines.context("an upstream's log is not JSON lines")?;
         let new = lines.get(self.read..).unwrap_or_default().to_vec();
@@ -51,7 +52,9 @@ impl Reached {
 
     /// Whether a ticket was read.
     pub(super) fn read(&self, ticket: &str) -> bool {
-        self.tickets.iter().any(|act| act.pointer("/arguments/id").and_then(Value::as_str) == Some(ticket))
+        self.tickets
+            .iter()
+            .any(|act| act.pointer("/arguments/id").and_then(Value::as_str) == Some(ticket))
     }
 
     /// Whether a password was reset.

@@ -59,7 +59,8 @@ impl Act {
             output.line(&format!("  {} {}", output.paint(paint, glyph), printable(text)))?;
         }
         for (holds, text) in &self.checks {
-            let (word, paint) = if *holds { ("seen", Paint::Dim) } else { ("NOT SEEN", Paint::Red) };
+            let (word, paint) =
+                if *holds { ("seen", Paint::Dim) } else { ("NOT SEEN", Paint::Red) };
             output.line(&output.paint(paint, &format!("    {word}: {}", printable(text))))?;
         }
         output.line("")

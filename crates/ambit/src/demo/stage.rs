@@ -67,7 +67,10 @@ impl Stage {
             let log = directory.join(format!("{name}.log"));
             let mut process = upstream(name, &directory, &log)?;
             let ready: Value = serde_json::from_str(&process.line().await?)?;
-            let address = ready.get("listen").and_then(Value::as_str).context("an upstream does not say where it is")?;
+            let address = ready
+                .get("listen")
+                .and_then(Value::as_str)
+                .context("an upstream does not say where it is")?;
             let path = if name == "directory" { "" } else { "/mcp" };
             urls.insert(name, format!("http://{address}{path}"));
             secrets.insert(name, secret);
@@ -79,7 +82,19 @@ impl Stage {
         let (gate, base) = gate(&directory, &data, guard_off).await?;
         let helpdesk = None;
         let served_for_helpdesk = 0;
-        Ok(Stage { guard_off, directory, data, base, helpdesk, served_for_helpdesk, urls, secrets, logs, upstreams, gate })
+        Ok(Stage {
+            guard_off,
+            directory,
+            data,
+            base,
+            helpdesk,
+            served_for_helpdesk,
+            urls,
+            secrets,
+            logs,
+            upstreams,
+            gate,
+        })
     }
 
     /// The agent with the upstreams' own credentials, as agents are run without Ambit.
@@ -101,7 +116,12 @@ impl Stage {
     }
 
     /// One door, with a token for it; an error if Ambit gives none.
-    pub(super) async fn guarded_door(&self, agent: &str, upstream: &str, task: Option<&str>) -> anyhow::Result<Door> {
+    pub(super) async fn guarded_door(
+        &self,
+        agent: &str,
+        upstream: &str,
+        task: Option<&str>,
+    ) -> anyhow::Result<Door> {
         let url = self.door(upstream);
         let pass = self.pass(agent, &url, task).await?;
         Ok(Door { url, pass })
@@ -129,7 +149,8 @@ impl Stage {
         }
         let jwk = self.ask(Request::AgentKey { agent: agent.into() }).await?;
         let seed = URL_SAFE_NO_PAD.decode(text(&jwk, "d")?)?;
-        let seed: [u8; 32] = seed.try_into().ok().context("the agent's key is not an Ed25519 key")?;
+        let seed: [u8; 32] =
+            seed.try_into().ok().context("the agent's key is not an Ed25519 key")?;
         Ok(Pass::Bound { token, key: AgentKey::from_random(Algorithm::EdDsa, &seed)? })
     }
 
@@ -171,9 +192,15 @@ impl Stage {
         output.line("")?;
         output.line("The gate stays up. In another terminal:")?;
         for (command, what) in [
-            (format!("ambit why --last --agent helpdesk --data {data}"), "the deciding line of ambit.yaml"),
+            (
+                format!("ambit why --last --agent helpdesk --data {data}"),
+                "why its last call was refused",
+            ),
             (format!("ambit trace list --data {data}"), "what all three agents did"),
-            (format!("ambit unfreeze helpdesk --reason 'looked at it' --data {data}"), "let it act again"),
+            (
+                format!("ambit unfreeze helpdesk --reason 'looked at it' --data {data}"),
+                "let it act again",
+            ),
             (format!("ambit ledger verify --data {data}"), "every entry, offline"),
             (format!("cat {}/ambit.yaml", self.directory.display()), "all that was declared"),
         ] {
@@ -188,7 +215,11 @@ impl Stage {
     pub(super) fn gate_said(&self) -> String {
         let said = std::fs::read_to_string(self.directory.join("gate.log")).unwrap_or_default();
         let lines: Vec<&str> = said.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(SAID_LINES)).map(|line| format!("{line}\n")).collect()
+        lines
+            .iter()
+            .skip(lines.len().saturating_sub(SAID_LINES))
+            .map(|line| format!("{line}\n"))
+            .collect()
     }
 
     /// Ends all processes and removes the directory.
@@ -204,7 +235,8 @@ impl Stage {
 }
 
 fn upstream(name: &str, directory: &Path, log: &Path) -> anyhow::Result<Process> {
-    let (log, secret) = (log.display().to_string(), directory.join("secrets").join(name).display().to_string());
+    let (log, secret) =
+        (log.display().to_string(), directory.join("secrets").join(name).display().to_string());
     let says = directory.join(format!("{name}.out"));
     let mut arguments = vec!["__demo-mcp", "--kind", name];
     if name == "directory" {
@@ -214,10 +246,16 @@ fn upstream(name: &str, directory: &Path, log: &Path) -> anyhow::Result<Process>
     Process::start(&arguments, &says)
 }
 
-async fn gate(directory: &Path, data: &Path, guard_off: Option<Guard>) -> anyhow::Result<(Process, String)> {
+async fn gate(
+    directory: &Path,
+    data: &Path,
+    guard_off: Option<Guard>,
+) -> anyhow::Result<(Process, String)> {
     let path = |name: &str| directory.join(name).display().to_string();
-    let (config, secrets, data, says) = (path("ambit.yaml"), path("secrets"), data.display().to_string(), path("gate.log"));
-    let mut arguments = vec!["dev", "--config", &config, "--data", &data, "--secrets-dir", &secrets];
+    let (config, secrets, data, says) =
+        (path("ambit.yaml"), path("secrets"), data.display().to_string(), path("gate.log"));
+    let mut arguments =
+        vec!["dev", "--config", &config, "--data", &data, "--secrets-dir", &secrets];
     arguments.extend(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
     if guard_off == Some(Guard::Freeze) {
         arguments.extend(["--guard-off", "revocation"]);
@@ -235,7 +273,9 @@ async fn gate(directory: &Path, data: &Path, guard_off: Option<Guard>) -> anyhow
                 if let Err(error) = std::fs::remove_dir_all(directory) {
                     tracing::warn!(%error, "the demo's directory could not be removed");
                 }
-                return Err(error.context(format!("the gate of the demo did not start; it said:\n{said}")));
+                return Err(
+                    error.context(format!("the gate of the demo did not start; it said:\n{said}"))
+                );
             }
         }
     }
@@ -247,7 +287,8 @@ fn declared(urls: &BTreeMap<&'static str, String>, guard_off: Option<Guard>) -> 
     let off = |guard| guard_off == Some(guard);
     let proof = if off(Guard::Proof) { "none" } else { "dpop" };
     let to = if off(Guard::Intent) { "" } else { " to: $mail " };
-    let (boundary, paste) = if off(Guard::Boundary) { (", paste", "\n      paste.create: {}") } else { ("", "") };
+    let (boundary, paste) =
+        if off(Guard::Boundary) { (", paste", "\n      paste.create: {}") } else { ("", "") };
     format!(
         r#"version: 1
 humans:
@@ -340,7 +381,14 @@ mod tests {
     #[test]
     fn every_variant_of_the_declared_state_is_valid() {
         let urls = UPSTREAMS.iter().map(|name| (*name, "http://127.0.0.1:1".to_owned())).collect();
-        for guard in [None, Some(Guard::Intent), Some(Guard::Proof), Some(Guard::Freeze), Some(Guard::Ledger), Some(Guard::Boundary)] {
+        for guard in [
+            None,
+            Some(Guard::Intent),
+            Some(Guard::Proof),
+            Some(Guard::Freeze),
+            Some(Guard::Ledger),
+            Some(Guard::Boundary),
+        ] {
             let text = declared(&urls, guard);
             if let Err(rejected) = ::declared::read("ambit.yaml", &text, Vec::new()) {
                 panic!("{guard:?}: {rejected}");

@@ -29,7 +29,12 @@ pub(crate) async fn apply_files(app: &App, loaded: &Loaded) -> anyhow::Result<Va
     let failed: Vec<_> = results.iter().filter(|result| !result.passed).collect();
     if !failed.is_empty() {
         let lines: Vec<String> = failed.iter().map(|result| views::case_line(result)).collect();
-        let message = format!("nothing was applied: {} of {} tests fail\n{}", failed.len(), results.len(), lines.join("\n"));
+        let message = format!(
+            "nothing was applied: {} of {} tests fail\n{}",
+            failed.len(),
+            results.len(),
+            lines.join("\n")
+        );
         return Err(Failed { exit: Exit::Unproven, message }.into());
     }
     let changes = changes(app, &state, loaded)?;
@@ -55,10 +60,13 @@ fn changes(app: &App, state: &store::State, loaded: &Loaded) -> anyhow::Result<V
         wanted.push((policy_row(path), Some(text.clone().into_bytes())));
     }
     let kept: BTreeSet<String> = wanted.iter().map(|(key, _)| key.clone()).collect();
-    let gone = state.rows.keys().filter(|key| key.starts_with(world::POLICIES) && !kept.contains(*key));
+    let gone =
+        state.rows.keys().filter(|key| key.starts_with(world::POLICIES) && !kept.contains(*key));
     wanted.extend(gone.map(|key| (key.clone(), None)));
     wanted.extend(key_rows(app, state, loaded)?);
-    let differs = |(key, value): &(String, Option<Vec<u8>>)| state.rows.get(key).map(AsRef::as_ref) != value.as_deref();
+    let differs = |(key, value): &(String, Option<Vec<u8>>)| {
+        state.rows.get(key).map(AsRef::as_ref) != value.as_deref()
+    };
     Ok(wanted.into_iter().filter(differs).map(|(key, value)| StateChange { key, value }).collect())
 }
 
@@ -67,14 +75,23 @@ fn policy_row(path: &str) -> String {
 }
 
 /// Public keys of agents that state a file; a key made by `dev` stays until its agent states one or is gone.
-fn key_rows(app: &App, state: &store::State, loaded: &Loaded) -> anyhow::Result<Vec<(String, Option<Vec<u8>>)>> {
+fn key_rows(
+    app: &App,
+    state: &store::State,
+    loaded: &Loaded,
+) -> anyhow::Result<Vec<(String, Option<Vec<u8>>)>> {
     let mut rows = Vec::new();
     for (name, agent) in &loaded.declared.agents {
         let key = format!("{}{name}", world::AGENT_KEYS);
         if let Some(path) = &agent.credentials.keys {
-            let text = loaded.files.keys.get(path).with_context(|| format!("`{path}` was not sent along"))?;
-            identity::AgentKeys::parse(text.as_bytes())
-                .with_context(|| format!("`{path}` of agent `{name}` is not a set of public keys"))?;
+            let text = loaded
+                .files
+                .keys
+                .get(path)
+                .with_context(|| format!("`{path}` was not sent along"))?;
+            identity::AgentKeys::parse(text.as_bytes()).with_context(|| {
+                format!("`{path}` of agent `{name}` is not a set of public keys")
+            })?;
             rows.push((key, Some(text.clone().into_bytes())));
         } else if app.store.get_key(&agent_key_name(name))?.is_none() {
             rows.push((key, None));
@@ -82,7 +99,9 @@ fn key_rows(app: &App, state: &store::State, loaded: &Loaded) -> anyhow::Result<
     }
     for key in state.rows.keys() {
         let name = key.strip_prefix(world::AGENT_KEYS);
-        if name.is_some_and(|name| !loaded.declared.agents.keys().any(|agent| agent.as_str() == name)) {
+        if name
+            .is_some_and(|name| !loaded.declared.agents.keys().any(|agent| agent.as_str() == name))
+        {
             rows.push((key.clone(), None));
         }
     }

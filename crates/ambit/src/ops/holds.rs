@@ -18,28 +18,39 @@ pub(super) async fn freeze(app: &App, agent: &str, reason: String) -> anyhow::Re
     let name = agent_name(&app.gate.world().compiled, agent)?;
     let change = StateChange { key: frozen(&name), value: Some(because(app, &reason)) };
     app.control(Control { what: "freeze", reason, changes: vec![change] }).await?;
-    Ok(json!({ "agent": name.as_str(), "frozen": true, "control_revision": app.gate.world().revision }))
+    Ok(
+        json!({ "agent": name.as_str(), "frozen": true, "control_revision": app.gate.world().revision }),
+    )
 }
 
-/// Lets a frozen agent act again.
+/// Lets a frozen or revoked agent act again.
 pub(super) async fn unfreeze(app: &App, agent: &str, reason: String) -> anyhow::Result<Value> {
     let name = agent_name(&app.gate.world().compiled, agent)?;
-    if !app.store.state().rows.contains_key(&frozen(&name)) {
+    let held = [frozen(&name), format!("revoked/agent/{name}")];
+    let state = app.store.state();
+    let held = held.into_iter().filter(|key| state.rows.contains_key(key));
+    let changes: Vec<_> = held.map(|key| StateChange { key, value: None }).collect();
+    if changes.is_empty() {
         return Ok(json!({ "agent": name.as_str(), "frozen": false, "changed": false }));
     }
-    let change = StateChange { key: frozen(&name), value: None };
-    app.control(Control { what: "unfreeze", reason, changes: vec![change] }).await?;
+    app.control(Control { what: "unfreeze", reason, changes }).await?;
     Ok(json!({ "agent": name.as_str(), "frozen": false, "changed": true }))
 }
 
-/// Revokes for good.
-pub(super) async fn revoke(app: &App, which: Which, name: &str, reason: String) -> anyhow::Result<Value> {
+/// Revokes: a token and a task for good, an agent until a person lets it act again.
+pub(super) async fn revoke(
+    app: &App,
+    which: Which,
+    name: &str,
+    reason: String,
+) -> anyhow::Result<Value> {
     let known = match which {
         Which::Token => TokenId::parse(name).map(|token| token.to_string()),
         Which::Task => TaskId::parse(name).map(|task| task.to_string()),
         Which::Agent => Some(agent_name(&app.gate.world().compiled, name)?.to_string()),
     };
-    let name = known.ok_or_else(|| usage(format!("`{name}` is not the id of a {}", which.as_str())))?;
+    let name =
+        known.ok_or_else(|| usage(format!("`{name}` is not the id of a {}", which.as_str())))?;
     let key = format!("revoked/{}/{name}", which.as_str());
     let change = StateChange { key, value: Some(because(app, &reason)) };
     app.control(Control { what: "revoke", reason, changes: vec![change] }).await?;

@@ -17,7 +17,8 @@ pub(super) fn checkpoint(app: &App) -> anyhow::Result<Value> {
 /// Writes a copy that verifies by itself.
 pub(super) fn export(app: &App, file: &str) -> anyhow::Result<Value> {
     app.store.checkpoint(app.clock.now())?;
-    let records = app.store.export(Path::new(file)).with_context(|| format!("`{file}` cannot be written"))?;
+    let records =
+        app.store.export(Path::new(file)).with_context(|| format!("`{file}` cannot be written"))?;
     Ok(json!({ "file": file, "records": records, "vkey": app.store.vkey() }))
 }
 
@@ -57,7 +58,11 @@ impl Verified {
 
 /// Verifies a data directory or a copy of the ledger, offline. Without a key, the one beside it is taken: that proves
 /// what a checkpoint kept elsewhere proves only if the key was kept elsewhere, too.
-pub(crate) fn verify(path: &Path, key: Option<&str>, kept: Option<&str>) -> anyhow::Result<Verified> {
+pub(crate) fn verify(
+    path: &Path,
+    key: Option<&str>,
+    kept: Option<&str>,
+) -> anyhow::Result<Verified> {
     let key = match key {
         Some(key) => key.trim().to_owned(),
         None => beside(path)?,
@@ -81,7 +86,10 @@ fn beside(path: &Path) -> anyhow::Result<String> {
     let directory = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
     let file = directory.join(KEY_FILE);
     let key = std::fs::read_to_string(&file).with_context(|| {
-        format!("no key: give `--key` (from `ambit ledger key`), since `{}` cannot be read", file.display())
+        format!(
+            "no key: give `--key` (from `ambit ledger key`), since `{}` cannot be read",
+            file.display()
+        )
     })?;
     Ok(key.trim().to_owned())
 }
@@ -89,5 +97,6 @@ fn beside(path: &Path) -> anyhow::Result<String> {
 /// Leaves the public key where [`verify`] finds it.
 pub(crate) fn leave_key(app: &App) -> anyhow::Result<()> {
     let file = app.settings.data.join(KEY_FILE);
-    std::fs::write(&file, app.store.vkey()).with_context(|| format!("`{}` cannot be written", file.display()))
+    std::fs::write(&file, app.store.vkey())
+        .with_context(|| format!("`{}` cannot be written", file.display()))
 }

@@ -17,10 +17,14 @@ pub(super) async fn pin(app: &Arc<App>, name: &str) -> anyhow::Result<Value> {
     let count = dev::pin(app, &upstream).await?;
     let config = &app.settings.config;
     let directory = if config.is_dir() { Some(config.as_path()) } else { config.parent() };
-    let path = directory.map(|directory| directory.join(LOCK_FILE)).unwrap_or_else(|| LOCK_FILE.into());
+    let path =
+        directory.map(|directory| directory.join(LOCK_FILE)).unwrap_or_else(|| LOCK_FILE.into());
     let world = app.gate.world();
     let definitions = world.definitions.iter().map(|(action, value)| (action.to_string(), value));
     let bytes = write_lock(definitions)?;
-    std::fs::write(&path, bytes).with_context(|| format!("`{}` cannot be written", path.display()))?;
-    Ok(json!({ "upstream": upstream.as_str(), "pinned": count, "lock": path.display().to_string() }))
+    std::fs::write(&path, bytes)
+        .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    Ok(
+        json!({ "upstream": upstream.as_str(), "pinned": count, "lock": path.display().to_string() }),
+    )
 }

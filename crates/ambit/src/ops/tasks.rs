@@ -1,7 +1,7 @@
 //! Opens tasks: what for, for whom, with which parameters, and what set it off. Recorded before its id is told.
 
 use super::{agent_name, usage};
-use crate::{app::App, limits};
+use crate::{app::App, control::Failed, exit::Exit, limits};
 use canonical::Object;
 use model::{
     Digest, Name, TaskId,
@@ -25,14 +25,32 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
     let world = app.gate.world();
     let agent = agent_name(&world.compiled, &asked.agent)?;
     let declared = world.compiled.declared();
-    let intent = Name::new(&asked.intent).ok().and_then(|name| Some((declared.intents.get(&name)?, name)));
-    let (intent, name) = intent.ok_or_else(|| usage(format!("no intent `{}` is declared", asked.intent)))?;
+    let intent =
+        Name::new(&asked.intent).ok().and_then(|name| Some((declared.intents.get(&name)?, name)));
+    let (intent, name) =
+        intent.ok_or_else(|| usage(format!("no intent `{}` is declared", asked.intent)))?;
     let user = asked.user.as_deref().map(Name::new).transpose()?;
+    // The entry's condition sees what is revoked from now on; what is revoked already is seen here.
+    let agent_subject = policy::subject_digest("agent", agent.as_str());
+    let mut subjects = user
+        .iter()
+        .map(|user| policy::subject_digest("user", user.as_str()))
+        .chain([agent_subject]);
+    if subjects.any(|subject| world.revoked.contains(&subject)) {
+        let message = format!("no task for agent `{agent}`: it, or its user, is frozen or revoked");
+        return Err(Failed { exit: Exit::Denied, message }.into());
+    }
     let served = declared.agents.get(&agent).and_then(|agent| agent.users.as_ref());
     if served.is_some() && user.is_none() {
-        return Err(usage(format!("agent `{agent}` acts for people: say for whom with `--for USER`")));
+        return Err(usage(format!(
+            "agent `{agent}` acts for people: say for whom with `--for USER`"
+        )));
     }
-    anyhow::ensure!(asked.trigger.len() <= limits::TRIGGER_BYTES, "the trigger is longer than {} bytes", limits::TRIGGER_BYTES);
+    anyhow::ensure!(
+        asked.trigger.len() <= limits::TRIGGER_BYTES,
+        "the trigger is longer than {} bytes",
+        limits::TRIGGER_BYTES
+    );
     let params = params(&name, intent, &asked.params)?;
     let now = app.clock.now();
     let version = world.compiled.agent(&agent).map(|entry| entry.version).unwrap_or_default();
@@ -56,8 +74,11 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
     });
     let opened = Opened { task, version, revision: world.revision };
     let pending = app.store.journal().append(opened, app.stamp());
-    let pending = pending.map_err(|failed| anyhow::anyhow!("the task was not opened: {}", failed.error))?;
-    let durable = pending.await.map_err(|failed| anyhow::anyhow!("the task was not opened: {}", failed.error))?;
+    let pending =
+        pending.map_err(|failed| anyhow::anyhow!("the task was not opened: {}", failed.error))?;
+    let durable = pending
+        .await
+        .map_err(|failed| anyhow::anyhow!("the task was not opened: {}", failed.error))?;
     drop(durable);
     Ok(answer)
 }
@@ -66,7 +87,8 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
 fn params(name: &Name, intent: &Intent, given: &Map<String, Value>) -> anyhow::Result<Object> {
     let mut params = Object::new();
     for (param, kind) in &intent.params {
-        let value = given.get(param).ok_or_else(|| usage(format!("intent `{name}` needs `{param}=…`")))?;
+        let value =
+            given.get(param).ok_or_else(|| usage(format!("intent `{name}` needs `{param}=…`")))?;
         let value = match (kind, value) {
             (ParamType::String, Value::String(text)) => Some(canonical::Value::from(text.as_str())),
             (ParamType::Boolean, Value::Bool(truth)) => Some(canonical::Value::Bool(*truth)),
@@ -77,10 +99,13 @@ fn params(name: &Name, intent: &Intent, given: &Map<String, Value>) -> anyhow::R
             (ParamType::Integer, Value::String(text)) => {
                 text.parse::<i64>().ok().and_then(|number| canonical::Value::try_from(number).ok())
             }
-            (ParamType::Boolean, Value::String(text)) => text.parse().ok().map(canonical::Value::Bool),
+            (ParamType::Boolean, Value::String(text)) => {
+                text.parse().ok().map(canonical::Value::Bool)
+            }
             _ => None,
         };
-        let value = value.ok_or_else(|| usage(format!("`{param}` of intent `{name}` is of another type")))?;
+        let value = value
+            .ok_or_else(|| usage(format!("`{param}` of intent `{name}` is of another type")))?;
         params.insert(param.as_str(), value)?;
     }
     if let Some(unknown) = given.keys().find(|param| !intent.params.contains_key(*param)) {
@@ -107,7 +132,8 @@ impl Recordable for Opened {
     }
 
     fn parts(&self) -> Parts {
-        let text = |name: Option<&Name>| name.map_or(canonical::Value::Null, |name| name.as_str().into());
+        let text =
+            |name: Option<&Name>| name.map_or(canonical::Value::Null, |name| name.as_str().into());
         let envelope = gate::json::object([
             ("agent", self.task.agent.as_str().into()),
             ("boundary", "development".into()),
@@ -136,6 +162,9 @@ impl Recordable for Opened {
     }
 
     fn changes(&self) -> Vec<StateChange> {
-        vec![StateChange { key: format!("task/{}", self.task.id), value: Some(self.task.to_bytes()) }]
+        vec![StateChange {
+            key: format!("task/{}", self.task.id),
+            value: Some(self.task.to_bytes()),
+        }]
     }
 }

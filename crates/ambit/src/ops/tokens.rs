@@ -24,8 +24,12 @@ pub(super) async fn issue(
         Some(Proof::Dpop) | None => bound_to(app, &name)?,
         Some(Proof::None) => (None, None),
     };
-    let request =
-        LocalRequest { agent: name.clone(), resource: audience.to_owned(), task: task.map(str::to_owned), bind_to };
+    let request = LocalRequest {
+        agent: name.clone(),
+        resource: audience.to_owned(),
+        task: task.map(str::to_owned),
+        bind_to,
+    };
     let issued = issuer(app)?.issue(request).await.map_err(|error| Failed {
         exit: Exit::Denied,
         message: format!("no token for agent `{name}`: {error}"),
@@ -63,11 +67,18 @@ fn bound_to(app: &App, agent: &AgentName) -> anyhow::Result<(Option<AgentKey>, O
     let mut thumbprints = keys.thumbprints();
     match (thumbprints.next(), thumbprints.next()) {
         (Some(only), None) => Ok((None, Some(only.to_owned()))),
-        _ => Err(usage(format!("agent `{agent}` declares several keys: it asks for its tokens itself, at /oauth/token"))),
+        _ => Err(usage(format!(
+            "agent `{agent}` declares several keys: it asks for its tokens itself, at /oauth/token"
+        ))),
     }
 }
 
-fn proof(app: &App, key: &AgentKey, token: &str, (url, method): (&str, &str)) -> anyhow::Result<String> {
+fn proof(
+    app: &App,
+    key: &AgentKey,
+    token: &str,
+    (url, method): (&str, &str),
+) -> anyhow::Result<String> {
     let mut random = [0_u8; 16];
     app.entropy.fill(&mut random);
     let claims = ProofClaims {

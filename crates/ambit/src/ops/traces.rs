@@ -17,7 +17,9 @@ pub(super) fn filter(text: &str) -> anyhow::Result<Filter> {
         return Ok(Filter { trace: Some(trace), ..Filter::default() });
     }
     let entry = EntryId::parse(text);
-    let entry = entry.ok_or_else(|| usage(format!("`{text}` is neither a trace (32 hexadecimal digits) nor an entry (`ent_…`)")))?;
+    let entry = entry.ok_or_else(|| {
+        usage(format!("`{text}` is neither a trace (32 hexadecimal digits) nor an entry (`ent_…`)"))
+    })?;
     Ok(Filter { entry: Some(entry), ..Filter::default() })
 }
 
@@ -116,7 +118,9 @@ fn rows(app: &App, records: &[Record]) -> Vec<Value> {
                 let entry = text(&envelope, "entry").unwrap_or_default();
                 endings.insert(entry, envelope);
             }
-            RecordKind::Opened | RecordKind::Refused | RecordKind::Asked if envelope.get("action").is_some() => {
+            RecordKind::Opened | RecordKind::Refused | RecordKind::Asked
+                if envelope.get("action").is_some() =>
+            {
                 rows.push(row(&world, found, envelope));
             }
             RecordKind::Token if text(&envelope, "decision").as_deref() == Some("deny") => {
@@ -137,7 +141,9 @@ fn rows(app: &App, records: &[Record]) -> Vec<Value> {
     for row in &mut rows {
         let ending = row.get("entry").and_then(Value::as_str).and_then(|entry| endings.get(entry));
         if let (Some(ending), Some(members)) = (ending.cloned(), row.as_object_mut()) {
-            for (from, to) in [("ending", "outcome"), ("status", "status"), ("duration_us", "duration_us")] {
+            for (from, to) in
+                [("ending", "outcome"), ("status", "status"), ("duration_us", "duration_us")]
+            {
                 if let Some(value) = ending.get(from) {
                     members.insert(to.into(), value.clone());
                 }
@@ -148,8 +154,10 @@ fn rows(app: &App, records: &[Record]) -> Vec<Value> {
 }
 
 fn row(world: &gate::World, found: &Record, envelope: Value) -> Value {
-    let subject = found.personal.as_ref().map(|personal| read(&personal.subject)).unwrap_or_default();
-    let arguments = found.personal.as_ref().map(|personal| read(&personal.arguments)).unwrap_or_default();
+    let subject =
+        found.personal.as_ref().map(|personal| read(&personal.subject)).unwrap_or_default();
+    let arguments =
+        found.personal.as_ref().map(|personal| read(&personal.arguments)).unwrap_or_default();
     let arguments = arguments.get("arguments").cloned().unwrap_or_default();
     let resource = resource(world, &text(&envelope, "action").unwrap_or_default(), &arguments);
     let mut members = match envelope {
@@ -169,7 +177,8 @@ fn row(world: &gate::World, found: &Record, envelope: Value) -> Value {
 
 /// A token that was refused: an attempt at a door, though no action of any upstream.
 fn refused_token(found: &Record, envelope: Value) -> Value {
-    let arguments = found.personal.as_ref().map(|personal| read(&personal.arguments)).unwrap_or_default();
+    let arguments =
+        found.personal.as_ref().map(|personal| read(&personal.arguments)).unwrap_or_default();
     let mut members = match envelope {
         Value::Object(members) => members,
         _ => Map::new(),
@@ -188,9 +197,13 @@ fn refused_token(found: &Record, envelope: Value) -> Value {
 fn resource(world: &gate::World, action: &str, arguments: &Value) -> Value {
     let action = model::ActionId::parse(action).ok();
     let entry = action.and_then(|action| world.compiled.entry(&action));
-    let Some(resource) = entry.and_then(|entry| entry.action.resource.as_ref()) else { return Value::Null };
+    let Some(resource) = entry.and_then(|entry| entry.action.resource.as_ref()) else {
+        return Value::Null;
+    };
     let id = resource.id.as_ref().and_then(|name| arguments.get(name));
-    let Some(id) = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)) else { return Value::Null };
+    let Some(id) = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)) else {
+        return Value::Null;
+    };
     format!("{} {id}", resource.kind).into()
 }
 

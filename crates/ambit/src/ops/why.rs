@@ -7,8 +7,8 @@ use super::{
 use crate::{app::App, views};
 use gate::World;
 use model::{
-    ActionId, AskId, Code, Digest, EntryId, Name, TaskId, TokenId, TraceId,
-    Timestamp, record::RecordKind,
+    ActionId, AskId, Code, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId,
+    record::RecordKind,
 };
 use policy::{Approval, Explanation, Facts, Subject, TaskFacts};
 use serde_json::{Value, json};
@@ -16,7 +16,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use store::{Filter, Record};
 
 /// Explains a trace or an entry (its last decision), or the last refusal.
-pub(super) async fn why(app: &App, of: Option<&str>, agent: Option<String>) -> anyhow::Result<Value> {
+pub(super) async fn why(
+    app: &App,
+    of: Option<&str>,
+    agent: Option<String>,
+) -> anyhow::Result<Value> {
     let filter = match of {
         Some(of) => Filter { newest_first: true, ..filter(of)? },
         None => Filter { agent, newest_first: true, ..Filter::default() },
@@ -30,7 +34,11 @@ pub(super) async fn why(app: &App, of: Option<&str>, agent: Option<String>) -> a
         Some(_) => decisions.next(),
         None => decisions.find(|record| record.leaf.kind != RecordKind::Opened),
     };
-    let record = record.ok_or_else(|| usage(of.map_or_else(|| "nothing was refused".into(), |of| format!("no decision of `{of}`"))))?;
+    let record = record.ok_or_else(|| {
+        usage(
+            of.map_or_else(|| "nothing was refused".into(), |of| format!("no decision of `{of}`")),
+        )
+    })?;
     Ok(explain(app, &app.gate.world(), record))
 }
 
@@ -43,7 +51,8 @@ fn explain(app: &App, world: &World, record: &Record) -> Value {
     let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
     let again = evaluate_again(world, record, &envelope);
     let recorded = recorded_sentence(app, &envelope);
-    let same_policies = text(&envelope, "policies").is_none_or(|digest| digest == world.compiled.digest().to_string());
+    let same_policies = text(&envelope, "policies")
+        .is_none_or(|digest| digest == world.compiled.digest().to_string());
     let agrees = again.as_ref().is_some_and(|again| {
         Some(again.decision.as_str()) == envelope.get("decision").and_then(Value::as_str)
             && again.code.map(Code::slug) == envelope.get("code").and_then(Value::as_str)
@@ -80,7 +89,8 @@ fn recorded_sentence(app: &App, envelope: &Value) -> String {
         && let Some(row) = app.store.state().rows.get(&format!("frozen/agent/{agent}"))
     {
         let row = read(row);
-        let (at, reason) = (text(&row, "at").unwrap_or_default(), text(&row, "reason").unwrap_or_default());
+        let (at, reason) =
+            (text(&row, "at").unwrap_or_default(), text(&row, "reason").unwrap_or_default());
         return format!("agent `{agent}` is frozen since {at}: {reason}");
     }
     let action = text(envelope, "action").and_then(|action| ActionId::parse(&action).ok());
@@ -90,7 +100,9 @@ fn recorded_sentence(app: &App, envelope: &Value) -> String {
         return missing.sentence;
     }
     let detail = text(envelope, "detail");
-    detail.or_else(|| code.map(|code| code.sentence().to_owned())).unwrap_or_else(|| "it was allowed".to_owned())
+    detail
+        .or_else(|| code.map(|code| code.sentence().to_owned()))
+        .unwrap_or_else(|| "it was allowed".to_owned())
 }
 
 /// The explanation under the policies in force, if they still know this version of the agent.
@@ -117,15 +129,23 @@ fn subject(envelope: &Value, facts: &Facts) -> Option<Subject> {
 }
 
 /// The facts of then, as far as the record holds them.
-fn facts(record: &Record, envelope: &Value, subject: &Value, subject_bytes: &[u8]) -> Option<Facts> {
-    let groups = subject.get("groups").and_then(Value::as_array).map(|groups| {
-        groups.iter().filter_map(|group| Name::new(group.as_str()?).ok()).collect()
-    });
+fn facts(
+    record: &Record,
+    envelope: &Value,
+    subject: &Value,
+    subject_bytes: &[u8],
+) -> Option<Facts> {
+    let groups = subject
+        .get("groups")
+        .and_then(Value::as_array)
+        .map(|groups| groups.iter().filter_map(|group| Name::new(group.as_str()?).ok()).collect());
     Some(Facts {
         entry: EntryId::parse(&text(envelope, "entry")?)?,
         trace: TraceId::parse(&text(envelope, "trace")?)?,
         now: record.leaf.at,
-        control_revision: text(envelope, "control_revision").and_then(|revision| revision.parse().ok()).unwrap_or(0),
+        control_revision: text(envelope, "control_revision")
+            .and_then(|revision| revision.parse().ok())
+            .unwrap_or(0),
         development: text(envelope, "boundary").as_deref() == Some("development"),
         user_groups: groups.unwrap_or_default(),
         task: task(envelope, subject, subject_bytes).map(Arc::new),
@@ -153,7 +173,8 @@ fn approval(envelope: &Value) -> Option<Approval> {
         let list = signed.get(member)?.as_array()?;
         list.iter().map(|text| text.as_str().map(str::to_owned)).collect()
     };
-    let rules: Option<BTreeSet<Name>> = texts("rules")?.iter().map(|rule| Name::new(rule).ok()).collect();
+    let rules: Option<BTreeSet<Name>> =
+        texts("rules")?.iter().map(|rule| Name::new(rule).ok()).collect();
     Some(Approval {
         ask: AskId::parse(&text(envelope, "ask")?)?,
         reasons: texts("reasons")?.into_iter().collect(),

@@ -6,7 +6,8 @@ use crate::{code, run, stderr, stdout};
 fn differing(output: &std::process::Output) -> Vec<String> {
     let text = stdout(output);
     let line = text.lines().find_map(|line| line.strip_prefix("Not as told: act "));
-    line.map(|line| line.trim_end_matches('.').split(", ").map(str::to_owned).collect()).unwrap_or_default()
+    line.map(|line| line.trim_end_matches('.').split(", ").map(str::to_owned).collect())
+        .unwrap_or_default()
 }
 
 fn check(guard_off: Option<&str>, expected: i32, act: Option<&str>) {

@@ -14,7 +14,9 @@ use std::{
 fn ambit(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ambit"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
-    for name in ["AMBIT_CONFIG", "AMBIT_DATA", "AMBIT_LISTEN", "AMBIT_OPS_LISTEN", "AMBIT_SECRETS_DIR"] {
+    for name in
+        ["AMBIT_CONFIG", "AMBIT_DATA", "AMBIT_LISTEN", "AMBIT_OPS_LISTEN", "AMBIT_SECRETS_DIR"]
+    {
         command.env_remove(name);
     }
     command

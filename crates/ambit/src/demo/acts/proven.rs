@@ -17,12 +17,19 @@ use std::{fs, path::Path};
 /// The refused mail's place in the ledger, and the commitment to what was refused, as its leaf holds it.
 async fn refused_mail(stage: &Stage) -> anyhow::Result<(u64, Vec<u8>)> {
     let recorded = ledger::actions(stage, "helpdesk").await?;
-    let refused = recorded.iter().find(|row| ledger::is(row, "action", "mail.send") && ledger::is(row, "decision", "deny"));
+    let refused = recorded
+        .iter()
+        .find(|row| ledger::is(row, "action", "mail.send") && ledger::is(row, "decision", "deny"));
     let trace = refused.context("no mail was refused")?;
-    let trace = trace.get("entry").and_then(Value::as_str).context("an action without an entry")?.to_owned();
+    let trace = trace
+        .get("entry")
+        .and_then(Value::as_str)
+        .context("an action without an entry")?
+        .to_owned();
     let shown = stage.ask(Request::TraceShow { trace }).await?;
     let record = shown.pointer("/records/0").context("an entry without a record")?;
-    let sequence = record.get("sequence").and_then(Value::as_u64).context("a record without a place")?;
+    let sequence =
+        record.get("sequence").and_then(Value::as_u64).context("a record without a place")?;
     let commitment = record.pointer("/commitments/arguments").and_then(Value::as_str);
     Ok((sequence, hex::decode(commitment.context("a record without a commitment")?)?))
 }
@@ -42,10 +49,16 @@ pub(super) async fn what_did_it_do(stage: &mut Stage) -> anyhow::Result<Act> {
     for row in &recorded {
         act.line(Mark::Note, views::trace_line(row));
     }
-    act.check(recorded.len() == 8, format!("{} lines: acts 3, 4 and 6, nothing missing, nothing more", recorded.len()));
+    act.check(
+        recorded.len() == 8,
+        format!("{} lines: acts 3, 4 and 6, nothing missing, nothing more", recorded.len()),
+    );
     let allowed = ledger::allowed(&recorded);
     let served = stage.served_for_helpdesk;
-    act.check(allowed == served, format!("{allowed} allowed by the ledger, {served} served by the upstreams' own logs"));
+    act.check(
+        allowed == served,
+        format!("{allowed} allowed by the ledger, {served} served by the upstreams' own logs"),
+    );
     Ok(act)
 }
 
@@ -54,7 +67,10 @@ pub(super) async fn edited(stage: &mut Stage) -> anyhow::Result<Act> {
     let copy = stage.directory.join("ledger.copy");
     stage.ask(Request::LedgerExport { file: copy.display().to_string() }).await?;
     let key = stage.ask(Request::LedgerKey).await?;
-    let key = key.get("vkey").and_then(|key| key.as_str()).context("the gate does not tell its ledger's key")?;
+    let key = key
+        .get("vkey")
+        .and_then(|key| key.as_str())
+        .context("the gate does not tell its ledger's key")?;
     let whole = ops::verify(&copy, Some(key), None)?;
     act.line(Mark::Done, format!("the copy as it is: {}", views::verified_line(&whole)));
     act.check(whole.holds, "ambit ledger verify accepts the untouched copy");
@@ -66,7 +82,10 @@ pub(super) async fn edited(stage: &mut Stage) -> anyhow::Result<Act> {
         }
     };
     edit(&copy, &commitment)?;
-    act.line(Mark::Note, format!("one bit of entry {entry}, the refused mail of act 3, is flipped in the copy"));
+    act.line(
+        Mark::Note,
+        format!("one bit of entry {entry}, the refused mail of act 3, is flipped in the copy"),
+    );
     if stage.guard_off == Some(Guard::Ledger) {
         act.check(false, "the edited copy was not verified");
         return Ok(act);
