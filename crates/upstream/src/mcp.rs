@@ -49,7 +49,10 @@ pub struct ToolCall {
 
 /// What a call brought.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one is made for each call and moved twice; a box would cost more")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made for each call and moved twice; a box would cost more"
+)]
 pub enum Answer {
     /// The complete outcome.
     Whole(Outcome),

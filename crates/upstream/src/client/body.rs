@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 /// The body of an upstream's answer. It fails instead of stalling or growing without end; after a
 /// failure it yields nothing. Dropping it cancels the request.
+#[derive(Debug)]
 pub struct Body {
     inner: Incoming,
     idle: Duration,

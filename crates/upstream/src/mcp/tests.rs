@@ -117,7 +117,8 @@ where
             let body = request.into_body().collect().await.unwrap().to_bytes();
             let seen = Seen { message: serde_json::from_slice(&body).unwrap(), session };
             let response = answer(&seen);
-            sender.send(seen).await.unwrap();
+            // A test that does not look lets the rest go by.
+            drop(sender.try_send(seen));
             Ok::<_, Infallible>(response)
         }
     };
@@ -177,10 +178,16 @@ fn legacy(seen: &Seen, otherwise: impl Fn(&Seen) -> Response<Body>) -> Response<
     }
 }
 
+/// The next message that the upstream saw; a message that never comes fails the test.
+async fn next(receiver: &mut mpsc::Receiver<Seen>) -> Seen {
+    let next = tokio::time::timeout(std::time::Duration::from_secs(20), receiver.recv()).await;
+    next.expect("the upstream saw no further message").unwrap()
+}
+
 async fn methods(receiver: &mut mpsc::Receiver<Seen>, count: usize) -> Vec<String> {
     let mut methods = Vec::new();
     for _ in 0..count {
-        let seen = receiver.recv().await.unwrap();
+        let seen = next(receiver).await;
         methods.push(seen.message["method"].as_str().unwrap_or("response").to_owned());
     }
     methods
@@ -265,7 +272,7 @@ async fn what_an_upstream_initiates_is_refused_and_not_shown() {
     assert!(messages.next().await.is_none());
     let mut answers = Vec::new();
     for _ in 0..6 {
-        let seen = seen.recv().await.unwrap();
+        let seen = next(&mut seen).await;
         if seen.message["method"].is_null() {
             answers.push(seen.message);
         }
@@ -310,9 +317,9 @@ async fn dropping_a_legacy_call_tells_the_upstream() {
     let wanted = Tool { progress: Some(Value::from(1)), ..tool("a", "{}") };
     let answer = mcp.call_tool(line(&url), wanted).await.unwrap();
     assert_eq!(methods(&mut seen, 3).await[1], "initialize");
-    let call = seen.recv().await.unwrap();
+    let call = next(&mut seen).await;
     drop(answer);
-    let cancelled = seen.recv().await.unwrap();
+    let cancelled = next(&mut seen).await;
     assert_eq!(cancelled.message["method"], "notifications/cancelled");
     assert_eq!(cancelled.message["params"]["requestId"], call.message["id"]);
     assert_eq!(cancelled.session.as_deref(), Some("s1"));
@@ -339,7 +346,12 @@ async fn a_fault_says_whether_the_action_may_have_happened() {
     check(|_| full(200, &json!([1])), (Code::UpstreamInvalid, true)).await;
     check(|_| full(202, &serde_json::Value::Null), (Code::UpstreamInvalid, true)).await;
     check(
-        |seen| full(200, &json!({ "jsonrpc": "2.0", "id": 999, "result": seen.message })),
+        |seen| {
+            full(
+                200,
+                &json!({ "jsonrpc": "2.0", "id": 999, "result": { "content": [seen.session] } }),
+            )
+        },
         (Code::UpstreamInvalid, true),
     )
     .await;
@@ -365,8 +377,6 @@ async fn discovery_finds_the_era_or_says_why_not() {
         version: "2025-06-18",
         id: Some(::http::HeaderValue::from_static("s1")),
     };
-    let versions =
-        |seen: &Seen, versions: &[&str]| result(seen, &json!({ "supportedVersions": versions }));
     check(
         |seen| result(seen, &json!({ "supportedVersions": ["2026-07-28", "2025-11-25"] })),
         Ok(Dialect::Modern),
@@ -397,11 +407,21 @@ async fn discovery_finds_the_era_or_says_why_not() {
     )
     .await;
     check(
+        |seen| {
+            error(
+                400,
+                seen,
+                &json!({ "code": -32022, "message": "", "data": { "supported": ["2099-01-01"] } }),
+            )
+        },
+        Err(Code::UpstreamInvalid),
+    )
+    .await;
+    check(
         |seen| error(400, seen, &json!({ "code": -32020, "message": "" })),
         Err(Code::UpstreamInvalid),
     )
     .await;
-    drop(versions);
 }
 
 #[tokio::test]
