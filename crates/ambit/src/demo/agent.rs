@@ -12,7 +12,7 @@ pub(super) enum Pass {
     /// It holds the upstream's own credential (without Ambit).
     Secret(String),
     /// A token bound to the agent's key.
-    Bound { token: String, key: AgentKey },
+    Bound { token: String, key: Box<AgentKey> },
     /// A token that anyone can use who has it.
     Bearer(String),
 }

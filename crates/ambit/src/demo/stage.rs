@@ -151,7 +151,8 @@ impl Stage {
         let seed = URL_SAFE_NO_PAD.decode(text(&jwk, "d")?)?;
         let seed: [u8; 32] =
             seed.try_into().ok().context("the agent's key is not an Ed25519 key")?;
-        Ok(Pass::Bound { token, key: AgentKey::from_random(Algorithm::EdDsa, &seed)? })
+        let key = Box::new(AgentKey::from_random(Algorithm::EdDsa, &seed)?);
+        Ok(Pass::Bound { token, key })
     }
 
     /// Opens a task of the declared kind for a ticket of bob's.

@@ -264,6 +264,10 @@ fn check_says_what_would_be_and_why() {
         --- stderr
     "#]],
     );
+}
+
+#[test]
+fn check_keeps_to_the_intent() {
     let within = [
         "check",
         "helpdesk",
@@ -288,6 +292,10 @@ fn check_says_what_would_be_and_why() {
         --- stderr
     "#]],
     );
+}
+
+#[test]
+fn check_says_who_would_be_asked() {
     let named = GOOD
         .replace("boundary: it\n", "boundary: it\n    only: [tickets.close]\n")
         .replace("do: tickets.read", "do: tickets.close")
