@@ -1,3 +1,5 @@
+//! Where secrets may come from, and that they are never shown.
+
 use super::*;
 use model::{Name, declared::Upstream};
 use std::{fs, os::unix::fs::symlink};

@@ -1,3 +1,5 @@
+//! Upstreams that redirect, stall, flood and break off.
+
 use super::*;
 use crate::{Broker, broker::Environment};
 use http_body_util::BodyExt as _;

@@ -1,3 +1,5 @@
+//! URLs that an upstream may and may not have.
+
 use super::*;
 use std::collections::BTreeMap;
 

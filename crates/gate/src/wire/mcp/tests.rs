@@ -1,3 +1,5 @@
+//! Requests that the door refuses before anybody is authenticated.
+
 use super::*;
 use ::http::HeaderName;
 

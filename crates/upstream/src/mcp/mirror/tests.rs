@@ -1,3 +1,5 @@
+//! Parameters that are mirrored into headers.
+
 use super::*;
 
 fn value(text: &str) -> Value {

@@ -1,3 +1,5 @@
+//! What is left of a result.
+
 use super::*;
 
 fn value(text: &str) -> Value {

@@ -1,3 +1,5 @@
+//! Which revision a request speaks, case by case.
+
 use super::super::rpc;
 use super::*;
 

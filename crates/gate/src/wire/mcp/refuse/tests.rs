@@ -1,3 +1,5 @@
+//! What a client is told, byte for byte where it matters.
+
 use super::*;
 use crate::mediate::Asked;
 use model::{AskId, Timestamp, TraceId};

@@ -1,3 +1,5 @@
+//! Handles that were sealed elsewhere, for others, or long ago.
+
 use super::*;
 
 #[test]
