@@ -68,7 +68,9 @@ impl App {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let options = store::Options::default();
         let store = Store::open(&settings.data, options, clock.now(), Arc::clone(&entropy))
-            .with_context(|| format!("the data directory `{}` cannot be opened", settings.data.display()))?;
+            .with_context(|| {
+                format!("the data directory `{}` cannot be opened", settings.data.display())
+            })?;
         let store = Arc::new(store);
         let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref()).await?;
         let world = world::build(&store, clock.now())?;
@@ -99,7 +101,15 @@ impl App {
             tracing::warn!(closed, "entries left open by an earlier run were closed as unknown");
         }
         let signing = ArcSwap::from(Arc::new(signing));
-        Ok(Arc::new(App { store, gate, clock, entropy, settings, signing, publishing: tokio::sync::Mutex::new(()) }))
+        Ok(Arc::new(App {
+            store,
+            gate,
+            clock,
+            entropy,
+            settings,
+            signing,
+            publishing: tokio::sync::Mutex::new(()),
+        }))
     }
 
     /// The time, and a seed, for one record.
@@ -166,12 +176,16 @@ impl Recordable for Control {
 }
 
 fn broker(settings: &Settings) -> upstream::Broker {
-    upstream::Broker::new(Arc::new(|name: &str| std::env::var(name).ok()), settings.secrets_dir.clone())
+    upstream::Broker::new(
+        Arc::new(|name: &str| std::env::var(name).ok()),
+        settings.secrets_dir.clone(),
+    )
 }
 
 /// One provider for TLS and JOSE, installed before anything uses either.
 pub(crate) fn install_crypto() {
     identity::install_crypto();
     // A second installation is refused and harmless.
-    let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
+    let _already_installed =
+        rustls::crypto::aws_lc_rs::default_provider().install_default().is_err();
 }

@@ -10,12 +10,11 @@ use crate::{
     demo, dev,
     exit::Exit,
     logs,
-    output::Output,
+    output::{Gone, Output},
     settings::Settings,
     standin,
 };
 use clap::CommandFactory as _;
-use std::io::ErrorKind;
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
@@ -46,8 +45,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
 
 /// Says what failed, with its causes, and gives the code to end with.
 pub(crate) fn failed(error: &anyhow::Error, output: &Output) -> Exit {
-    let gone = |error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe;
-    if error.downcast_ref::<std::io::Error>().is_some_and(gone) {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    if inner.is_some_and(|inner| inner.is::<Gone>()) {
         return Exit::Ok;
     }
     if let Some(invalid) = error.downcast_ref::<ConfigError>() {

@@ -6,7 +6,9 @@ mod terminal;
 
 pub(crate) use pins::pin;
 
-use crate::{app::App, config, control, exit::Exit, limits, ops, output::Output, settings::Settings};
+use crate::{
+    app::App, config, control, exit::Exit, limits, ops, output::Output, settings::Settings,
+};
 use anyhow::Context as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -58,7 +60,11 @@ fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
 
 async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("cannot listen on `{address}`: choose another with `--listen`, or stop what uses it"))
+    bound.with_context(|| {
+        format!(
+            "cannot listen on `{address}`: choose another with `--listen`, or stop what uses it"
+        )
+    })
 }
 
 /// The token service and its metadata answer what is not a door.
@@ -68,7 +74,8 @@ fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
     Ok(Arc::new(move |request: Request<Incoming>| {
         let router = router.clone();
         Box::pin(async move {
-            let answered: Result<Response<axum::body::Body>, std::convert::Infallible> = router.oneshot(request).await;
+            let answered: Result<Response<axum::body::Body>, std::convert::Infallible> =
+                router.oneshot(request).await;
             match answered {
                 Ok(response) => gate::wire::serve::axum_body::into_gate_body(response),
                 Err(never) => match never {},
@@ -80,13 +87,24 @@ fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
 fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
     let settings = &app.settings;
     let line = |text: &str| output.talk(text);
-    line(concat!("ambit ", env!("CARGO_PKG_VERSION"), " · development mode: it runs as you, and is no boundary against code that runs as you"))?;
-    line(&format!("agents      {}   MCP at /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…, tokens at /oauth/token", settings.base_url))?;
+    line(concat!(
+        "ambit ",
+        env!("CARGO_PKG_VERSION"),
+        " · development mode: it runs as you, and is no boundary against code that runs as you"
+    ))?;
+    line(&format!(
+        "agents      {}   MCP at /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…, tokens at /oauth/token",
+        settings.base_url
+    ))?;
     line(&format!("operations  http://{}   /healthz /readyz /metrics", settings.ops_listen))?;
     line(&format!("data        {}", settings.data.display()))?;
     let world = app.gate.world();
     if let Some(agent) = world.compiled.agents().next() {
-        line(&format!("next        ambit token --agent {agent} --audience {}/mcp/UPSTREAM --data {}", settings.base_url, settings.data.display()))?;
+        line(&format!(
+            "next        ambit token --agent {agent} --audience {}/mcp/UPSTREAM --data {}",
+            settings.base_url,
+            settings.data.display()
+        ))?;
         line(&format!("            ambit trace list --data {}", settings.data.display()))?;
     }
     output.line(&format!("ready {}", settings.base_url))?;

@@ -14,6 +14,18 @@ pub(crate) struct Output {
     colour: bool,
 }
 
+/// Whoever read the answer has enough of it (`ambit trace list | head`): no failure.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl std::error::Error for Gone {}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody reads the answer any more")
+    }
+}
+
 /// A colour that means something: never the only sign of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
@@ -53,11 +65,14 @@ impl Output {
     /// Writes `text` and a line end to stdout.
     pub(crate) fn line(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        if !text.ends_with('\n') {
-            out.write_all(b"\n")?;
-        }
-        out.flush()
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.write_all(end.as_bytes()))
+            .and_then(|()| out.flush())
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => io::Error::new(io::ErrorKind::BrokenPipe, Gone),
+                _ => error,
+            })
     }
 
     /// Says something to the person at the terminal, on stderr, unless `-q`.

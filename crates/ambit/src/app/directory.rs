@@ -12,7 +12,8 @@ impl Directory for App {
     fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>> {
         let world = self.gate.world();
         let entry = world.compiled.agent(name)?;
-        let keys = AgentKeys::parse(&world::agent_keys(&self.store.state(), name.as_str())?).ok()?;
+        let keys =
+            AgentKeys::parse(&world::agent_keys(&self.store.state(), name.as_str())?).ok()?;
         let declared = world.compiled.declared();
         let boundary = declared.boundaries.get(&entry.declared.boundary)?;
         let doors = boundary.upstreams.iter().filter_map(|upstream| {
@@ -66,6 +67,6 @@ impl Directory for App {
 
     fn refused_before_authentication(&self, code: Code, reason: &'static str) {
         tracing::debug!(%code, reason, "a token request was refused before its client was authenticated");
-        self.gate.refused_at_issuer(code);
+        self.gate.count_stranger(code);
     }
 }

@@ -31,7 +31,8 @@ pub(super) async fn signing_key(
     let (key, change) = fresh(store, clock.now(), entropy)?;
     let mut seed = [0_u8; 32];
     entropy.fill(&mut seed);
-    let record = Control { what: "key", reason: "first token-signing key".into(), changes: vec![change] };
+    let record =
+        Control { what: "key", reason: "first token-signing key".into(), changes: vec![change] };
     let pending = store.journal().append(record, ledger::Stamp { now: clock.now(), seed });
     let pending = pending.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
     let durable = pending.await.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
@@ -39,7 +40,11 @@ pub(super) async fn signing_key(
     Ok(key)
 }
 
-fn fresh(store: &Store, now: Timestamp, entropy: &dyn Entropy) -> anyhow::Result<(SigningKey, StateChange)> {
+fn fresh(
+    store: &Store,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<(SigningKey, StateChange)> {
     let mut random = [0_u8; 32];
     entropy.fill(&mut random);
     let key = SigningKey::from_random(Algorithm::EdDsa, &random)?;
@@ -48,7 +53,11 @@ fn fresh(store: &Store, now: Timestamp, entropy: &dyn Entropy) -> anyhow::Result
     Ok((key, change))
 }
 
-fn row(key: &SigningKey, not_before: Timestamp, not_after: Option<Timestamp>) -> anyhow::Result<StateChange> {
+fn row(
+    key: &SigningKey,
+    not_before: Timestamp,
+    not_after: Option<Timestamp>,
+) -> anyhow::Result<StateChange> {
     let jwk = canonical::parse(&key.public().jwk(), &canonical::Limits::ARGUMENTS)?;
     let mut members = vec![("jwk", jwk), ("not_before", Value::Integer(not_before.seconds()))];
     if let Some(not_after) = not_after {
@@ -76,9 +85,15 @@ impl App {
     pub(crate) async fn rotate_if_due(&self) -> anyhow::Result<bool> {
         let state = self.store.state();
         let kid = self.signing.load().kid().to_owned();
-        let row = state.rows.get(&format!("{}{kid}", world::TOKEN_KEYS)).context("the signing key is not published")?;
+        let row = state
+            .rows
+            .get(&format!("{}{kid}", world::TOKEN_KEYS))
+            .context("the signing key is not published")?;
         let row = canonical::parse(row, &canonical::Limits::ARGUMENTS)?;
-        let since = row.get("not_before").and_then(Value::as_i64).map_or(Timestamp(0), Timestamp::from_seconds);
+        let since = row
+            .get("not_before")
+            .and_then(Value::as_i64)
+            .map_or(Timestamp(0), Timestamp::from_seconds);
         let due = since.after(limits::SIGNING_KEY_TERM) <= self.clock.now();
         if due {
             self.rotate_signing_key().await?;

@@ -55,7 +55,8 @@ pub(crate) fn declared(state: &State) -> anyhow::Result<Declared> {
     let files: anyhow::Result<Vec<PolicyFile>> = files.collect();
     let read = declared::read("ambit.yaml", &text, files?);
     read.map(|(declared, _)| declared).map_err(|problems| {
-        let first = problems.diagnostics.first().map(|problem| problem.message.clone()).unwrap_or_default();
+        let first =
+            problems.diagnostics.first().map(|problem| problem.message.clone()).unwrap_or_default();
         anyhow::anyhow!("the applied `ambit.yaml` cannot be read any more: {first}")
     })
 }
@@ -83,7 +84,10 @@ fn rows<'a>(state: &'a State, prefix: &'a str) -> impl Iterator<Item = (&'a str,
 
 fn listed(definitions: &Definitions) -> anyhow::Result<BTreeMap<ActionId, Value>> {
     let parse = |bytes: &[u8]| canonical::parse(bytes, &canonical::Limits::FRAME);
-    definitions.iter().map(|(action, definition)| Ok((action.clone(), parse(&definition.canonical)?))).collect()
+    definitions
+        .iter()
+        .map(|(action, definition)| Ok((action.clone(), parse(&definition.canonical)?)))
+        .collect()
 }
 
 /// The fields that actions let through, parsed once.
@@ -106,7 +110,10 @@ fn revoked(state: &State) -> HashSet<Digest> {
         let (kind, name) = name.split_once('/')?;
         Some(policy::subject_digest(kind, name))
     };
-    rows(state, "frozen/").filter_map(subject).chain(rows(state, "revoked/").filter_map(subject)).collect()
+    rows(state, "frozen/")
+        .filter_map(subject)
+        .chain(rows(state, "revoked/").filter_map(subject))
+        .collect()
 }
 
 fn token_keys(state: &State, now: Timestamp) -> anyhow::Result<VerificationKeys> {

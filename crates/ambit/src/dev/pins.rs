@@ -65,17 +65,24 @@ async fn look(app: &Arc<App>, name: &UpstreamName, upstream: &Upstream, accept: 
     }
 }
 
-async fn changes(app: &Arc<App>, name: &UpstreamName, upstream: &Upstream, accept: bool) -> anyhow::Result<Vec<StateChange>> {
+async fn changes(
+    app: &Arc<App>,
+    name: &UpstreamName,
+    upstream: &Upstream,
+    accept: bool,
+) -> anyhow::Result<Vec<StateChange>> {
     let seen = app.gate.definitions_of(name).await?;
     let state = app.store.state();
     let mut changes = Vec::new();
     for (operation, bytes) in seen {
-        let catalogued = upstream.actions.contains_key(&operation) || upstream.default_action.is_some();
+        let catalogued =
+            upstream.actions.contains_key(&operation) || upstream.default_action.is_some();
         let Ok(action) = ActionId::new(name.clone(), &operation) else { continue };
         if !catalogued {
             continue;
         }
-        let (pin, quarantine) = (format!("{}{action}", world::PINS), format!("{}{action}", world::QUARANTINE));
+        let (pin, quarantine) =
+            (format!("{}{action}", world::PINS), format!("{}{action}", world::QUARANTINE));
         let pinned = state.rows.get(&pin);
         let held = state.rows.contains_key(&quarantine);
         let same = pinned.is_some_and(|row| row.as_ref() == bytes.as_slice());

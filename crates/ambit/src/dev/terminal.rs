@@ -66,7 +66,8 @@ fn read_lines() -> mpsc::Receiver<String> {
 }
 
 fn show(ask: &Shown) {
-    let whom = if ask.user.is_empty() { String::new() } else { format!(" for {}", visible(&ask.user)) };
+    let whom =
+        if ask.user.is_empty() { String::new() } else { format!(" for {}", visible(&ask.user)) };
     say(&format!(
         "\n⧗ {} wants {}{whom}\n  arguments  {}\n  rule       {} (asks {})\n  until      {}\n  handle     {}\n  approve once? [y/n] ",
         ask.agent,
@@ -85,7 +86,9 @@ fn visible(text: &str) -> String {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
-    text.chars().map(|c| if hidden(c) { format!("\\u{{{:x}}}", u32::from(c)) } else { c.to_string() }).collect()
+    text.chars()
+        .map(|c| if hidden(c) { format!("\\u{{{:x}}}", u32::from(c)) } else { c.to_string() })
+        .collect()
 }
 
 fn say(text: &str) {

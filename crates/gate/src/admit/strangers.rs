@@ -41,8 +41,8 @@ impl Recordable for Sample {
 }
 
 impl Gate {
-    /// Counts a token request that was refused before its client was authenticated.
-    pub fn refused_at_issuer(&self, code: model::Code) {
+    /// Counts a request refused before authentication where nothing worth a sample is known of it.
+    pub fn count_stranger(&self, code: model::Code) {
         self.metrics.stranger(code);
     }
 

@@ -5,7 +5,7 @@ mod request;
 
 use super::{Body, credential};
 use crate::{
-    Answer, Frame, Gate,
+    Answer, Edge, Frame, Gate,
     mediate::{Head, Reply},
 };
 use ::http::{HeaderMap, Request, Response, header};
@@ -21,9 +21,16 @@ pub async fn handle(gate: &Arc<Gate>, incoming: Request<Incoming>) -> Response<B
     let traceparent = credential::single(incoming.headers(), "traceparent").map(str::to_owned);
     let trace =
         traceparent.as_deref().and_then(credential::trace_of).unwrap_or_else(|| gate.new_trace());
+    let upstream = split(incoming.uri().path()).map(|(upstream, _)| upstream);
     match request::read(gate, incoming, trace, traceparent).await {
         Ok(request) => answer(gate.mediate(request).await),
-        Err(refusal) => refuse::response(&refusal),
+        Err(refusal) => {
+            match upstream {
+                Some(upstream) => gate.stranger(&refusal, Edge::Http, &upstream),
+                None => gate.count_stranger(refusal.code),
+            }
+            refuse::response(&refusal)
+        }
     }
 }
 
