@@ -94,7 +94,14 @@ impl App {
                 guards: settings.guards,
             },
             world,
+            revoked: world::revoked(&store.state()),
         });
+        let obeying = Arc::downgrade(&gate);
+        store.on_change(Box::new(move |state| {
+            if let Some(gate) = obeying.upgrade() {
+                gate.revoke(world::revoked(state));
+            }
+        }));
         let left_open = store.recovered();
         let closed = gate::settle::recover(&gate, left_open).await;
         if closed > 0 {

@@ -23,7 +23,10 @@ use arc_swap::ArcSwap;
 use identity::Verified;
 use model::{Digest, Timestamp, UpstreamName};
 use quick_cache::sync::Cache;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Reads the time; owned by the binary, virtual in tests.
@@ -64,6 +67,7 @@ impl Default for Guards {
 /// Everything that the flow needs, shared by all calls.
 pub struct Gate {
     pub(crate) world: ArcSwap<World>,
+    pub(crate) revoked: ArcSwap<HashSet<Digest>>,
     pub(crate) store: Arc<store::Store>,
     pub(crate) broker: upstream::Broker,
     pub(crate) client: upstream::Client,
@@ -98,15 +102,19 @@ pub struct Parts {
     pub settings: Settings,
     /// What decisions read at first.
     pub world: World,
+    /// Subjects revoked or frozen at first (`policy::subject_digest`).
+    pub revoked: HashSet<Digest>,
 }
 
 impl Gate {
     /// Puts the parts together; restores open asks from the store.
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Gate> {
+        parts.mcp.publish(&parts.world.definitions);
         let asks = decide::hold::Asks::restore(&parts.store, parts.clock.now());
         Arc::new(Gate {
             world: ArcSwap::from_pointee(parts.world),
+            revoked: ArcSwap::from_pointee(parts.revoked),
             store: parts.store,
             broker: parts.broker,
             client: parts.client,
@@ -132,7 +140,20 @@ impl Gate {
 
     /// Swaps in a new world; calls already decided are caught by the conditions of their entries.
     pub fn publish(&self, world: World) {
+        self.mcp.publish(&world.definitions);
         self.world.store(Arc::new(world));
+    }
+
+    /// Takes over who is revoked or frozen. Called before the change's committer wakes, so that whoever asked for a
+    /// revocation is answered after it is obeyed.
+    pub fn revoke(&self, revoked: HashSet<Digest>) {
+        self.revoked.store(Arc::new(revoked));
+    }
+
+    /// Whether a subject is revoked or frozen.
+    #[must_use]
+    pub fn is_revoked(&self, subject: &Digest) -> bool {
+        self.revoked.load().contains(subject)
     }
 
     /// The operator's choices.

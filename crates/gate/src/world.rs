@@ -1,10 +1,10 @@
 //! What decisions read: everything published, in one value that is swapped whole.
 
 use identity::VerificationKeys;
-use model::{ActionId, Digest, Name};
+use model::{ActionId, Name};
 use policy::Compiled;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -16,8 +16,6 @@ pub struct World {
     pub compiled: Arc<Compiled>,
     /// Keys that tokens are verified with.
     pub keys: Arc<VerificationKeys>,
-    /// Subjects revoked or frozen (`policy::subject_digest`).
-    pub revoked: HashSet<Digest>,
     /// The people known here, with their groups.
     pub people: BTreeMap<Name, BTreeSet<Name>>,
     /// Pinned tool definitions, as lists show them.

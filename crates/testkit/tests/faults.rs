@@ -194,7 +194,6 @@ impl Stage {
             revision: store.state().revision,
             compiled: Arc::new(compiled),
             keys: Arc::new(keys),
-            revoked: HashSet::new(),
             people: declared.people.clone(),
             definitions: BTreeMap::new(),
             returns: BTreeMap::new(),
@@ -215,6 +214,7 @@ impl Stage {
                 guards: gate::Guards::default(),
             },
             world,
+            revoked: HashSet::new(),
         });
         gate.know_upstreams(&declared).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
         Ok(Stage { gate, store, token })

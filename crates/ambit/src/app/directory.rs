@@ -38,7 +38,7 @@ impl Directory for App {
     }
 
     fn is_revoked(&self, subject: &Digest) -> bool {
-        self.gate.world().revoked.contains(subject)
+        self.gate.is_revoked(subject)
     }
 
     fn control_revision(&self) -> u64 {

@@ -36,7 +36,6 @@ pub(crate) fn build(store: &Store, now: Timestamp) -> anyhow::Result<World> {
     Ok(World {
         revision: state.revision,
         keys: Arc::new(token_keys(&state, now)?),
-        revoked: revoked(&state),
         people: declared.people.clone(),
         definitions: listed(&definitions)?,
         quarantined: quarantined(&state),
@@ -105,7 +104,8 @@ fn quarantined(state: &State) -> BTreeSet<ActionId> {
     rows(state, QUARANTINE).filter_map(|(name, _)| ActionId::parse(name).ok()).collect()
 }
 
-fn revoked(state: &State) -> HashSet<Digest> {
+/// Who is revoked or frozen.
+pub(crate) fn revoked(state: &State) -> HashSet<Digest> {
     let subject = |(name, _): (&str, &[u8])| {
         let (kind, name) = name.split_once('/')?;
         Some(policy::subject_digest(kind, name))

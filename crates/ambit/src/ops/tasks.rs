@@ -36,7 +36,7 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
         .iter()
         .map(|user| policy::subject_digest("user", user.as_str()))
         .chain([agent_subject]);
-    if subjects.any(|subject| world.revoked.contains(&subject)) {
+    if subjects.any(|subject| app.gate.is_revoked(&subject)) {
         let message = format!("no task for agent `{agent}`: it, or its user, is frozen or revoked");
         return Err(Failed { exit: Exit::Denied, message }.into());
     }

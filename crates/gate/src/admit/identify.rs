@@ -35,7 +35,7 @@ pub(crate) fn standing(
     if current != Some(actor.version()) {
         return Err(Code::CredentialInvalid);
     }
-    if !gate.settings.guards.revocation || world.revoked.is_empty() {
+    if !gate.settings.guards.revocation || gate.revoked.load().is_empty() {
         return Ok(());
     }
     let token = actor.token().to_string();
@@ -50,9 +50,9 @@ pub(crate) fn standing(
         ("user", actor.user().map(model::Name::as_str)),
         ("upstream", Some(upstream.as_str())),
     ];
-    let revoked = subjects.into_iter().any(|(kind, name)| {
-        name.is_some_and(|name| world.revoked.contains(&subject_digest(kind, name)))
-    });
+    let revoked = subjects
+        .into_iter()
+        .any(|(kind, name)| name.is_some_and(|name| gate.is_revoked(&subject_digest(kind, name))));
     if revoked { Err(Code::Revoked) } else { Ok(()) }
 }
 
