@@ -113,7 +113,7 @@ fn policies_that_name_nothing() {
 @id("b") forbid (principal, action == Action::"tickets.raed", resource);
 @id("c") forbid (principal == Agent::"helpdesk", action, resource);
 @id("d") forbid (principal, action, resource == Operation::"tickets.raed");
-@id("e") forbid (principal in Person::"ana", action, resource);
+@id("e") forbid (principal in Agnet::"ana", action, resource);
 @id("f") permit (principal in Agent::"helpdesk", action == Action::"mail.send", resource);
 "#;
     check(
@@ -123,7 +123,7 @@ fn policies_that_name_nothing() {
             policies/b.cedar:2:39: unrecognized action `Action::"tickets.raed"`; did you mean `Action::"tickets.read"`?
             policies/b.cedar:3:1: policy `c` can never apply; a principal is a version of an agent: write `principal in Agent::"helpdesk"`
             policies/b.cedar:4:49: Operation::"tickets.raed" names nothing that is declared; correct the name; groups are `boundary:NAME` and `owner:group:NAME`
-            policies/b.cedar:5:31: unrecognized entity type `Person`; did you mean `Operation`?
+            policies/b.cedar:5:31: unrecognized entity type `Agnet`; did you mean `Agent`?
             policies/b.cedar:6:60: permits mail.send to agent `helpdesk`, outside its boundary `support`; add the upstream to the boundary, or remove the permit
         "#]],
     );
