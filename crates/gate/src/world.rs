@@ -9,6 +9,7 @@ use std::{
 };
 
 /// Declared state compiled, keys and revocations, as of one control revision.
+#[derive(Clone)]
 pub struct World {
     /// The control revision that this is made from.
     pub revision: u64,
