@@ -19,8 +19,8 @@ use tower::ServiceExt as _;
 /// Starts, applies the files, serves until told to stop.
 pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Result<Exit> {
     refuse_public(&settings)?;
-    let agents = bind(settings.listen).await?;
-    let operators = bind(settings.ops_listen).await?;
+    let agents = bind(settings.listen, "--listen").await?;
+    let operators = bind(settings.ops_listen, "--ops-listen").await?;
     settings.listen = agents.local_addr()?;
     settings.ops_listen = operators.local_addr()?;
     settings.base_url = format!("http://{}", settings.listen);
@@ -58,12 +58,10 @@ fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+async fn bind(address: std::net::SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| {
-        format!(
-            "cannot listen on `{address}`: choose another with `--listen`, or stop what uses it"
-        )
+        format!("cannot listen on `{address}`: choose another with `{flag}`, or stop what uses it")
     })
 }
 

@@ -40,3 +40,5 @@ pub(crate) const INDEX_WAIT: Duration = Duration::from_secs(5);
 pub(crate) const LINE_DATA: usize = 60;
 /// Most characters of arguments in `why`: three lines of a terminal; `-o json` has all.
 pub(crate) const WHY_ARGUMENTS: usize = 240;
+/// How often the terminal's reader is looked at before a question is shown: more lines than it can hold.
+pub(crate) const TYPED_AHEAD: usize = 4;

@@ -1,6 +1,6 @@
 //! Asks the person at the terminal of `dev`; nothing but this terminal answers.
 
-use crate::app::App;
+use crate::{app::App, limits};
 use gate::decide::hold::Shown;
 use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
@@ -25,6 +25,7 @@ pub(crate) async fn answer(app: Arc<App>, stop: CancellationToken) {
         if next.as_ref().map(|ask| ask.id) != shown {
             shown = next.as_ref().map(|ask| ask.id);
             if let Some(ask) = &next {
+                forget_typed(&mut lines).await;
                 show(ask);
             }
         }
@@ -63,6 +64,17 @@ fn read_lines() -> mpsc::Receiver<String> {
         }
     });
     receive
+}
+
+/// Drops what was typed before a question is shown: nobody answers what he has not seen.
+async fn forget_typed(lines: &mut mpsc::Receiver<String>) {
+    let _not_a_terminal =
+        rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush).is_err();
+    // One line may wait in the channel and one in the reader's hand: each look lets the other move up.
+    for _ in 0..limits::TYPED_AHEAD {
+        while lines.try_recv().is_ok() {}
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 fn show(ask: &Shown) {
