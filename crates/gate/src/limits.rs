@@ -26,14 +26,18 @@ pub const WHOLE_ANSWER: usize = 256 * 1024;
 pub const PROJECTED_ANSWER: usize = 4 * 1024 * 1024;
 /// Bytes of a request's body at the HTTP edge.
 pub const REQUEST_BODY: usize = 1024 * 1024;
+/// Bytes of a body that is read before anybody is believed: enough for any honest call, little beside a connection.
+pub const STRANGER_BODY: usize = 64 * 1024;
+/// How long a client may leave a frame of its answer unread before it counts as gone.
+pub const SLOW_READER: Duration = Duration::from_secs(30);
+/// How long a request for a token may take in all.
+pub const TOKEN_REQUEST: Duration = Duration::from_secs(30);
 /// How long a request's body may take to arrive.
 pub const REQUEST_BODY_TIME: Duration = Duration::from_secs(30);
 /// How long request headers may take (slowloris).
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Connections at once on the agents' listener.
 pub const CONNECTIONS: usize = 8_192;
-/// Concurrent HTTP/2 streams of one connection.
-pub const H2_STREAMS: u32 = 128;
 /// Longest request head; also bounds tokens in headers.
 pub const HEAD_BYTES: usize = 64 * 1024;
 /// Sampled records of requests refused before authentication: at most this many a second, whoever sends them.

@@ -147,11 +147,12 @@ impl Clearance {
 
     /// True if the open entry must be durable before the first byte leaves: the action is
     /// consequential, or its entry uses something up that another call may have used (a proof, an
-    /// approval), so that a second use never reaches the upstream.
+    /// approval, a limit), so that a second use never reaches the upstream.
     #[must_use]
     pub fn departs_durable(&self) -> bool {
         let decided = &self.decided;
-        self.is_consequential() || decided.proof_use.is_some() || decided.ruling.approved
+        let limited = decided.call.slice().agent.limit.is_some();
+        self.is_consequential() || limited || decided.proof_use.is_some() || decided.ruling.approved
     }
 }
 

@@ -5,7 +5,7 @@ use policy::{Call, Clearance};
 
 /// Permission to write to an upstream, made only from a clearance that was handed to the journal.
 ///
-/// A consequential action, and one that uses up a proof or an approval, departs after its open
+/// A consequential action, and one that uses up a proof, an approval or a limit, departs after its open
 /// entry is durable. Any other may depart while the entry is pending, and must
 /// [`settle`](Departure::settle) before anything returns.
 ///

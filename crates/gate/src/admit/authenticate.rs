@@ -40,17 +40,31 @@ pub async fn greet(
             None => refusal,
         }
     })?;
-    admit::identify::standing(gate, &world, &actor, upstream)
-        .map_err(|code| Refusal::new(code, trace))?;
-    if let Some((what, until)) = actor.proof_use() {
-        let record = Greeting { agent: actor.agent().to_string(), what, until };
-        let written = gate.store.journal().append(record, gate.stamp());
-        let pending = written.map_err(|failed| crate::mediate::refusal_of(&failed.error, trace))?;
-        let durable =
-            pending.await.map_err(|failed| crate::mediate::refusal_of(&failed.error, trace))?;
-        drop(durable);
+    let refused = admit::identify::standing(gate, &world, &actor, upstream).err();
+    let proof = actor.proof_use();
+    if refused.is_some() || proof.is_some() {
+        let greeting = Greeting::new(&actor, upstream, trace, refused);
+        let told = |error: &ledger::AppendError| crate::mediate::refusal_of(error, trace);
+        let written = gate.store.journal().append(greeting, gate.stamp());
+        let pending = written.map_err(|failed| told(&failed.error))?;
+        drop(pending.await.map_err(|failed| told(&failed.error))?);
     }
-    Ok(actor)
+    match refused {
+        Some(code) => {
+            gate.metrics.refused(code);
+            Err(Refusal::new(code, trace))
+        }
+        None => Ok(actor),
+    }
+}
+
+impl Gate {
+    /// Whether a credential's token is one of ours and in time; its proof and its door are not looked at. Edges ask it
+    /// before they read more of a body than a stranger may send.
+    pub(crate) fn knows(&self, credential: Option<&Credential>) -> bool {
+        credential
+            .is_some_and(|credential| believed(self, &self.world(), &credential.token).is_ok())
+    }
 }
 
 fn verify(
@@ -61,20 +75,8 @@ fn verify(
     upstream: &UpstreamName,
 ) -> Result<Actor, (Code, Option<String>)> {
     let credential = credential.ok_or((Code::CredentialMissing, None))?;
-    let now = gate.clock.now();
     let told = |error: identity::CredentialError| (error.code(), Some(error.to_string()));
-    let key = Digest(fixed(digest(&SHA256, credential.token.as_bytes()).as_ref()));
-    let cached = gate.tokens.get(&key).filter(|verified| verified.expires() > now);
-    let verified = match cached {
-        Some(verified) => verified,
-        None => {
-            let fresh =
-                Verified::verify(&credential.token, &world.keys, &gate.settings.issuer, now);
-            let fresh = Arc::new(fresh.map_err(told)?);
-            gate.tokens.insert(key, Arc::clone(&fresh));
-            fresh
-        }
-    };
+    let verified = believed(gate, world, &credential.token).map_err(told)?;
     let door = gate.door(edge, upstream);
     let presented = Presented {
         scheme: credential.scheme,
@@ -84,35 +86,80 @@ fn verify(
         url: &credential.url,
         audience: &door,
     };
-    verified.present(&presented, now).map_err(told)
+    verified.present(&presented, gate.clock.now()).map_err(told)
+}
+
+/// A token that was verified, now or before; only verified ones are kept.
+fn believed(
+    gate: &Gate,
+    world: &World,
+    token: &str,
+) -> Result<Arc<Verified>, identity::CredentialError> {
+    let now = gate.clock.now();
+    let key = Digest(fixed(digest(&SHA256, token.as_bytes()).as_ref()));
+    if let Some(verified) = gate.tokens.get(&key).filter(|verified| verified.expires() > now) {
+        return Ok(verified);
+    }
+    let fresh = Arc::new(Verified::verify(token, &world.keys, &gate.settings.issuer, now)?);
+    gate.tokens.insert(key, Arc::clone(&fresh));
+    Ok(fresh)
 }
 
 fn fixed(bytes: &[u8]) -> [u8; 32] {
     <[u8; 32]>::try_from(bytes).unwrap_or_default()
 }
 
-/// An authenticated request that is no action.
+/// An authenticated request that is no action, taken or refused.
 struct Greeting {
-    agent: String,
-    what: Digest,
-    until: model::Timestamp,
+    parts: Parts,
+    human: String,
+    refused: bool,
+    proof: Option<(Digest, model::Timestamp)>,
+}
+
+impl Greeting {
+    fn new(
+        actor: &Actor,
+        upstream: &UpstreamName,
+        trace: TraceId,
+        refused: Option<Code>,
+    ) -> Greeting {
+        let mut envelope = vec![
+            ("action", canonical::Value::String(format!("{upstream}.(none)"))),
+            ("agent", actor.agent().as_str().into()),
+            ("decision", if refused.is_some() { "deny".into() } else { "allow".into() }),
+            ("trace", trace.to_string().as_str().into()),
+            ("v", canonical::Value::Integer(1)),
+            ("version", actor.version().to_string().as_str().into()),
+        ];
+        if let Some(code) = refused {
+            envelope.push(("code", code.slug().into()));
+        }
+        let envelope = crate::json::object(envelope).to_bytes();
+        Greeting {
+            parts: Parts { envelope, ..Parts::default() },
+            human: actor.user().map(ToString::to_string).unwrap_or_default(),
+            refused: refused.is_some(),
+            proof: actor.proof_use(),
+        }
+    }
 }
 
 impl Recordable for Greeting {
     fn kind(&self) -> RecordKind {
-        RecordKind::Presented
+        if self.refused { RecordKind::Refused } else { RecordKind::Presented }
     }
 
     fn scope(&self) -> KeyScope {
-        KeyScope::default()
+        KeyScope { tenant: String::new(), human: self.human.clone() }
     }
 
     fn parts(&self) -> Parts {
-        let envelope = crate::json::object([("agent", self.agent.as_str().into())]);
-        Parts { envelope: envelope.to_bytes(), ..Parts::default() }
+        self.parts.clone()
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        vec![Condition::Unused { what: self.what, until: self.until }]
+        let proof = self.proof.map(|(what, until)| Condition::Unused { what, until });
+        proof.into_iter().collect()
     }
 }

@@ -139,8 +139,12 @@ fn http_whole(
         return (Ok(Reply::Http(response)), ending);
     };
     let (mut parts, body) = response.into_parts();
-    parts.headers.remove(http::header::CONTENT_LENGTH);
-    parts.headers.remove(http::header::ETAG);
+    // Headers are not named fields either: what is needed to read the body stays.
+    let kept = [http::header::CONTENT_TYPE, http::header::CACHE_CONTROL, http::header::RETRY_AFTER];
+    parts.headers = kept
+        .into_iter()
+        .filter_map(|name| Some((name.clone(), parts.headers.get(&name)?.clone())))
+        .collect();
     // The words of an error are not the named fields either: its status says enough.
     let (body, dropped) = if status.is_success() {
         let Ok(value) = canonical::parse(&body, &canonical::Limits::FRAME) else {

@@ -38,7 +38,7 @@ async fn pump_mcp(
         };
         match next {
             Some(Ok(mcp::Message::Notification(notification))) => {
-                if frames.send(Frame::Notification(notification)).await.is_err() {
+                if !sent(&frames, Frame::Notification(notification)).await {
                     break (None, super::Failure::cancelled().ending());
                 }
             }
@@ -93,7 +93,7 @@ async fn pump_http(
         let ready = std::mem::replace(&mut held, data);
         running.update(&ready);
         bytes = bytes.saturating_add(u64::try_from(ready.len()).unwrap_or(u64::MAX));
-        if !ready.is_empty() && frames.send(Frame::Bytes(ready)).await.is_err() {
+        if !ready.is_empty() && !sent(&frames, Frame::Bytes(ready)).await {
             break (None, "unknown", Some(Code::UpstreamTimeout));
         }
     };
@@ -124,5 +124,10 @@ async fn finish(
         (Ok(()), None) => return,
     };
     // The caller may be gone; the outcome stands either way.
-    let _caller_may_be_gone = frames.send(frame).await.is_err();
+    let _caller_may_be_gone = !sent(&frames, frame).await;
+}
+
+/// Hands a frame on; false if the client is gone, or has left its answer unread for too long.
+async fn sent(frames: &mpsc::Sender<Frame>, frame: Frame) -> bool {
+    matches!(tokio::time::timeout(limits::SLOW_READER, frames.send(frame)).await, Ok(Ok(())))
 }

@@ -53,10 +53,13 @@ pub fn trace_of(traceparent: &str) -> Option<TraceId> {
     if well_formed && parent != "0000000000000000" { TraceId::parse(trace) } else { None }
 }
 
-/// The task reference of a header.
-#[must_use]
-pub fn task_of(headers: &HeaderMap) -> Option<TaskId> {
-    single(headers, "ambit-task").and_then(TaskId::parse)
+/// The task reference of a header. One that cannot be read is refused: a call does not go on without its task.
+pub fn task_of(headers: &HeaderMap) -> Result<Option<TaskId>, String> {
+    if !headers.contains_key("ambit-task") {
+        return Ok(None);
+    }
+    let task = single(headers, "ambit-task").and_then(TaskId::parse);
+    task.map(Some).ok_or_else(|| "`Ambit-Task` must be one task id, `tsk_…`".to_owned())
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use tokio::sync::mpsc;
 
 /// Answers one request at this door.
 pub async fn handle(gate: &Arc<Gate>, incoming: Request<Incoming>) -> Response<Body> {
-    let traceparent = credential::single(incoming.headers(), "traceparent").map(str::to_owned);
+    let traceparent = credential::single(incoming.headers(), "traceparent")
+        .filter(|text| credential::trace_of(text).is_some())
+        .map(str::to_owned);
     let trace =
         traceparent.as_deref().and_then(credential::trace_of).unwrap_or_else(|| gate.new_trace());
     let upstream = split(incoming.uri().path()).map(|(upstream, _)| upstream);

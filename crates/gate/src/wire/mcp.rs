@@ -62,7 +62,10 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let read = match read(&head.headers, body).await {
+    let credential = credential_of(gate, head);
+    let known = gate.knows(credential.as_ref());
+    let limit = if known { limits::MCP_FRAME.bytes } else { limits::STRANGER_BODY };
+    let read = match read(&head.headers, body, limit).await {
         Ok(message) => match era::of(&message, &head.headers) {
             Ok(era) => Ok((message, era)),
             Err(wrong) => Err((wrong.about(&message), Code::ProtocolInvalid)),
@@ -171,7 +174,7 @@ fn in_session(gate: &Gate, visit: &Visit, headers: &HeaderMap) -> Result<(), Wro
     Err(Wrong::new(StatusCode::NOT_FOUND, rpc::INVALID_REQUEST, what))
 }
 
-async fn read<B>(headers: &HeaderMap, body: B) -> Result<Message, (Wrong, Code)>
+async fn read<B>(headers: &HeaderMap, body: B, limit: usize) -> Result<Message, (Wrong, Code)>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -185,15 +188,14 @@ where
         let what = "send `content-type: application/json`, without content encoding";
         return Err((wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, what), Code::ProtocolInvalid));
     }
-    let collected = Limited::new(body, limits::MCP_FRAME.bytes).collect();
+    let collected = Limited::new(body, limit).collect();
     let bytes = match tokio::time::timeout(limits::REQUEST_BODY_TIME, collected).await {
         Err(_) => {
             let what = "the body did not arrive in time";
             return Err((wrong(StatusCode::REQUEST_TIMEOUT, what), Code::ProtocolInvalid));
         }
         Ok(Err(_)) => {
-            let what =
-                format!("the body is longer than {} bytes: send less", limits::MCP_FRAME.bytes);
+            let what = format!("the body is longer than {limit} bytes: send less");
             return Err((wrong(StatusCode::PAYLOAD_TOO_LARGE, &what), Code::BodyTooLarge));
         }
         Ok(Ok(collected)) => collected.to_bytes(),
@@ -230,8 +232,9 @@ fn credential_of(gate: &Gate, head: &Parts) -> Option<Credential> {
 fn task(meta: Option<&Value>, headers: &HeaderMap) -> Option<TaskId> {
     const NONE: TaskId = TaskId(0);
     let of_meta = meta.map(|value| value.as_str().and_then(TaskId::parse).unwrap_or(NONE));
-    let of_header =
-        headers.contains_key("ambit-task").then(|| credential::task_of(headers).unwrap_or(NONE));
+    let of_header = headers
+        .contains_key("ambit-task")
+        .then(|| credential::task_of(headers).ok().flatten().unwrap_or(NONE));
     match (of_meta, of_header) {
         (Some(one), Some(other)) if one != other => Some(NONE),
         (one, other) => one.or(other),

@@ -34,3 +34,10 @@ pub(super) fn forbidden() -> Response<Body> {
     *response.status_mut() = StatusCode::FORBIDDEN;
     response
 }
+
+/// The answer to a request for a token that did not arrive in time.
+pub(super) fn too_slow() -> Response<Body> {
+    let mut response = Response::new(full("the request did not arrive in time\n"));
+    *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+    response
+}

@@ -59,16 +59,13 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, others: Others) {
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1.1 alone: telling HTTP/2 apart without TLS waits for bytes under no time limit.
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_TIME)
-        .max_buf_size(limits::HEAD_BYTES)
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits::H2_STREAMS)
-        .max_header_list_size(u32::try_from(limits::HEAD_BYTES).unwrap_or(u32::MAX));
+        .max_buf_size(limits::HEAD_BYTES);
     builder
 }
 
@@ -89,7 +86,10 @@ async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) ->
     }
     match metadata::resource(gate, request.method(), request.uri().path()) {
         Some(response) => response,
-        None => others(request).await,
+        None => match tokio::time::timeout(limits::TOKEN_REQUEST, others(request)).await {
+            Ok(response) => response,
+            Err(_) => metadata::too_slow(),
+        },
     }
 }
 

@@ -21,11 +21,15 @@ pub(super) async fn read(
     let (upstream, rest) = split(path).ok_or(Refusal::new(Code::NotInCatalog, trace))?;
     let url = format!("{}{path}", gate.settings().base_url);
     let credential = credential::read(&parts.headers, parts.method.as_str(), url);
+    let task = credential::task_of(&parts.headers)
+        .map_err(|detail| wrong(Code::ProtocolInvalid, detail))?;
     let segments = segments(rest).map_err(|detail| wrong(Code::ProtocolInvalid, detail))?;
     let query = pairs(parts.uri.query().unwrap_or(""));
     let query = query.map_err(|detail| wrong(Code::ProtocolInvalid, detail))?;
-    let body =
-        body_value(&parts.headers, body).await.map_err(|(code, detail)| wrong(code, detail))?;
+    let limit =
+        if gate.knows(credential.as_ref()) { limits::REQUEST_BODY } else { limits::STRANGER_BODY };
+    let body = body_value(&parts.headers, body, limit).await;
+    let body = body.map_err(|(code, detail)| wrong(code, detail))?;
     let world = gate.world();
     let borrowed: Vec<&str> = segments.iter().map(String::as_str).collect();
     let routed = world.compiled.route(&upstream, parts.method.as_str(), &borrowed);
@@ -45,7 +49,7 @@ pub(super) async fn read(
         arguments,
         trace,
         traceparent,
-        task: credential::task_of(&parts.headers),
+        task,
         outbound: Outbound::Http(outbound),
     })
 }
@@ -57,21 +61,13 @@ fn outgoing(
     query: Vec<(String, String)>,
     body: Option<Value>,
 ) -> upstream::HttpRequest {
-    let kept = [
-        header::ACCEPT,
-        header::ACCEPT_LANGUAGE,
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::USER_AGENT,
-    ];
+    // What could change the act itself (conditions, an idempotency key) is not among them: it was not decided on.
+    let kept = [header::ACCEPT, header::ACCEPT_LANGUAGE];
     let mut forwarded = HeaderMap::new();
     for name in kept {
         if let Some(value) = headers.get(&name) {
             forwarded.insert(name, value.clone());
         }
-    }
-    if let Some(value) = headers.get("idempotency-key") {
-        forwarded.insert("idempotency-key", value.clone());
     }
     upstream::HttpRequest {
         method: method.clone(),
@@ -145,19 +141,17 @@ fn decode(raw: &str, plus_is_space: bool) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "the URL is not UTF-8 after decoding".into())
 }
 
-async fn body_value(headers: &HeaderMap, body: Incoming) -> Result<Option<Value>, (Code, String)> {
+async fn body_value(
+    headers: &HeaderMap,
+    body: Incoming,
+    limit: usize,
+) -> Result<Option<Value>, (Code, String)> {
     let invalid = |detail: &str| (Code::BodyInvalid, detail.to_owned());
-    let read = tokio::time::timeout(
-        limits::REQUEST_BODY_TIME,
-        Limited::new(body, limits::REQUEST_BODY).collect(),
-    );
+    let read = tokio::time::timeout(limits::REQUEST_BODY_TIME, Limited::new(body, limit).collect());
     let bytes = match read.await {
         Err(_) => return Err((Code::ProtocolInvalid, "the body did not arrive in time".into())),
         Ok(Err(_)) => {
-            return Err((
-                Code::BodyTooLarge,
-                format!("the limit is {} bytes", limits::REQUEST_BODY),
-            ));
+            return Err((Code::BodyTooLarge, format!("the limit is {limit} bytes")));
         }
         Ok(Ok(collected)) => collected.to_bytes(),
     };
@@ -178,27 +172,45 @@ async fn body_value(headers: &HeaderMap, body: Incoming) -> Result<Option<Value>
     value.map(Some).map_err(|error| (Code::BodyInvalid, error.to_string()))
 }
 
+/// What begins with this names places, not arguments; nothing that comes from outside may.
+const PLACE: char = '@';
+
 /// Path parameters, query parameters and the members of a JSON object are the arguments; no name may come from two.
+///
+/// Two requests that differ give arguments that differ: `@query` lists the names that came in the query, `@body` holds
+/// a body that is no object. So what is decided on, shown, digested and approved says where each value goes.
 fn arguments(
     captured: &[(String, String)],
     query: &[(String, String)],
     body: &Option<Value>,
 ) -> Result<Value, String> {
     let mut arguments = Object::default();
-    let twice = |name: &str| format!("the argument `{name}` comes from two places");
+    let mut add = |name: &str, value: Value| {
+        if name.starts_with(PLACE) {
+            return Err(format!("the argument `{name}` begins with `{PLACE}`, which names places"));
+        }
+        let twice = |_| format!("the argument `{name}` comes from two places");
+        arguments.insert(name.to_owned(), value).map_err(twice)
+    };
     for (name, text) in captured.iter().chain(query) {
-        arguments.insert(name.clone(), Value::String(text.clone())).map_err(|_| twice(name))?;
+        add(name, Value::String(text.clone()))?;
+    }
+    if let Some(Value::Object(members)) = body {
+        for (name, value) in members.iter() {
+            add(name, value.clone())?;
+        }
+    }
+    let mut place = |name: &str, value: Value| {
+        arguments.insert(name.to_owned(), value).map_err(|_| format!("`{name}` comes twice"))
+    };
+    if !query.is_empty() {
+        let mut names: Vec<&str> = query.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        place("@query", Value::Array(names.into_iter().map(Value::from).collect()))?;
     }
     match body {
-        None => {}
-        Some(Value::Object(members)) => {
-            for (name, value) in members.iter() {
-                arguments.insert(name.to_owned(), value.clone()).map_err(|_| twice(name))?;
-            }
-        }
-        Some(other) => {
-            arguments.insert("body".to_owned(), other.clone()).map_err(|_| twice("body"))?
-        }
+        None | Some(Value::Object(_)) => {}
+        Some(other) => place("@body", other.clone())?,
     }
     Ok(Value::Object(arguments))
 }
@@ -234,5 +246,26 @@ mod tests {
         assert!(pairs("a=1&a=2").is_err());
         assert!(pairs("a=1&%61=2").is_err());
         assert!(pairs("a=1&A=2").is_err());
+    }
+
+    #[test]
+    fn requests_that_differ_give_arguments_that_differ() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let object = |text: &str| {
+            Some(canonical::parse(text.as_bytes(), &canonical::Limits::ARGUMENTS).expect("json"))
+        };
+        let check = |left: (&[(String, String)], Option<Value>),
+                     right: (&[(String, String)], Option<Value>)| {
+            let left = arguments(&[], left.0, &left.1);
+            let right = arguments(&[], right.0, &right.1);
+            assert_ne!(left, right);
+            assert!(left.is_ok() && right.is_ok());
+        };
+        check((&[], object(r#"{"a":"5","b":"1"}"#)), (&[pair("b", "1")], object(r#"{"a":"5"}"#)));
+        check((&[], object(r#"{"body":["x"]}"#)), (&[], object(r#"["x"]"#)));
+        check((&[], object("{}")), (&[], object("null")));
+        assert!(arguments(&[], &[], &object(r#"{"@query":["b"]}"#)).is_err());
+        assert!(arguments(&[], &[pair("@body", "x")], &None).is_err());
+        assert!(arguments(&[pair("a", "1")], &[], &object(r#"{"a":"1"}"#)).is_err());
     }
 }
