@@ -24,6 +24,7 @@ use store::{Options, Store, forgetful::Disk};
 /// When everything in a house happens.
 pub const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
 const BASE: &str = "http://127.0.0.1:8400";
+const SECRET: &str = "the-secret-of-the-bank";
 const DOOR: &str = "http://127.0.0.1:8400/http/bank";
 /// How long a reopened disk may still be held by the threads of the store before.
 const REOPEN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -85,14 +86,24 @@ pub struct House {
 impl House {
     /// Opens the store on the disk and closes what an earlier house left open.
     pub async fn open(disk: &Disk, bank: &Bank, entropy: &Arc<SeededEntropy>) -> Result<House> {
+        House::open_with(disk, bank, entropy, "").await
+    }
+
+    /// The same with more keys in its boundary, such as `, limits: { calls: 2/h }`.
+    pub async fn open_with(
+        disk: &Disk,
+        bank: &Bank,
+        entropy: &Arc<SeededEntropy>,
+        boundary: &str,
+    ) -> Result<House> {
         identity::install_crypto();
         let store = Arc::new(disk.open(&Options::default(), entropy.clone())?);
         let key = SigningKey::from_random(Algorithm::EdDsa, &[9; 32])?;
-        let (world, declared) = world(&store, bank.address, &key)?;
+        let (world, declared) = world(&store, bank.address, &key, boundary)?;
         let token = mint(&world, &key)?;
         let gate = Gate::new(gate::Parts {
             store: Arc::clone(&store),
-            broker: upstream::Broker::new(Arc::new(|_: &str| None), None),
+            broker: upstream::Broker::new(Arc::new(|_: &str| Some(SECRET.to_owned())), None),
             client: upstream::Client::new(upstream::Settings::default())?,
             mcp: upstream::mcp::Mcp::new(),
             clock: Arc::new(Still(VirtualClock::new(NOW))),
@@ -139,13 +150,24 @@ impl House {
         disk.power_on();
     }
 
-    /// A transfer, a look, or something that does not exist, by the number modulo three. The trace is the number + 1.
+    /// A transfer, a look, or something that does not exist, by the number modulo three.
     pub async fn call(&self, number: u64) -> Result<Told> {
         let (operation, method, path) = match number % 3 {
             0 => ("transfer", http::Method::POST, "transfers"),
             1 => ("look", http::Method::GET, "fast"),
             _ => ("nothing", http::Method::GET, "nothing"),
         };
+        self.act(number, operation, method, path).await
+    }
+
+    /// One call of an operation. The trace is the number + 1.
+    pub async fn act(
+        &self,
+        number: u64,
+        operation: &str,
+        method: http::Method,
+        path: &str,
+    ) -> Result<Told> {
         let request = ActionRequest {
             edge: Edge::Http,
             credential: Some(Credential {
@@ -276,12 +298,15 @@ fn world(
     store: &Store,
     bank: SocketAddr,
     key: &SigningKey,
+    boundary: &str,
 ) -> Result<(World, model::declared::Declared)> {
     let text = format!(
         "version: 1\nagents:\n  payer:\n    purpose: Pay\n    owner: group:it\n    boundary: all\n    \
-         credentials: {{ proof: none }}\nupstreams:\n  bank:\n    http: http://{bank}\n    actions:\n      \
+         credentials: {{ proof: none }}\nupstreams:\n  bank:\n    http: http://{bank}\n    credential: env:AMBIT_SECRET_BANK\n    actions:\n      \
          transfer: {{ route: POST /transfers, effect: transfer, risk: medium }}\n      \
-         look: {{ route: GET /fast, effect: read, risk: low }}\nboundaries:\n  all: {{ upstreams: [bank] }}\n\
+         look: {{ route: GET /fast, effect: read, risk: low }}\n      \
+         echo: {{ route: GET /echo, effect: read, risk: low }}\nboundaries:\n  \
+         all: {{ upstreams: [bank]{boundary} }}\n\
          humans:\n  people:\n    dana: {{ groups: [it] }}\n"
     );
     let read = declared::read("ambit.yaml", &text, Vec::new());

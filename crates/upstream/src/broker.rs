@@ -155,6 +155,12 @@ impl Broker {
         self.lend_for(Purpose::Entry(departure.entry()), &departure.action().upstream)
     }
 
+    /// Whether an answer holds the very secret that was lent for its departure: such an answer must not be returned.
+    #[must_use]
+    pub fn leaks(&self, departure: &Departure, answer: &[u8]) -> bool {
+        self.lend(departure).is_ok_and(|credential| credential.leaks_in(answer))
+    }
+
     /// Lends an upstream's credential for Ambit's own reading of its definitions.
     pub fn lend_for_definitions(
         &self,
@@ -304,8 +310,7 @@ impl UpstreamCredential {
     pub(crate) fn leaks_in(&self, text: &[u8]) -> bool {
         let Some(secret) = &self.secret else { return false };
         let sought = secret.value.strip_prefix("Bearer ").unwrap_or(&secret.value).as_bytes();
-        sought.len() >= limits::SECRET_SOUGHT_BYTES
-            && text.windows(sought.len()).any(|window| window == sought)
+        sought.len() >= limits::SECRET_SOUGHT_BYTES && memchr::memmem::find(text, sought).is_some()
     }
 
     /// A second handle to the same loan, for the messages that one call needs.

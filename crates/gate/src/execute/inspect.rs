@@ -105,11 +105,14 @@ pub(super) fn mcp_outcome(
     match projected {
         Ok((outcome, dropped)) => {
             let bytes = outcome.value().to_bytes();
+            if exchange.leaks(&bytes) {
+                return withheld(exchange, LEAK);
+            }
             let word = if outcome.is_error() { "failed" } else { "done" };
             let ending = Ending { word, dropped, ..measured(&bytes) };
             (Ok(Reply::Mcp(outcome)), ending)
         }
-        Err(mcp::NotProjectable) => withheld(exchange),
+        Err(mcp::NotProjectable) => withheld(exchange, UNNAMED),
     }
 }
 
@@ -134,6 +137,9 @@ fn http_whole(
 ) -> (Result<Reply, Refusal>, Ending) {
     let status = response.status();
     let word = if status.is_success() { "done" } else { "failed" };
+    if exchange.leaks(response.body()) {
+        return withheld(exchange, LEAK);
+    }
     let Returns::Only(world) = returns(gate, exchange) else {
         let ending = Ending { word, status: Some(status.as_u16()), ..measured(response.body()) };
         return (Ok(Reply::Http(response)), ending);
@@ -148,7 +154,7 @@ fn http_whole(
     // The words of an error are not the named fields either: its status says enough.
     let (body, dropped) = if status.is_success() {
         let Ok(value) = canonical::parse(&body, &canonical::Limits::FRAME) else {
-            return withheld(exchange);
+            return withheld(exchange, UNNAMED);
         };
         let kept = canonical::project(&value, world.returns_of(exchange.catalog()));
         (Bytes::from(kept.value.to_bytes()), u64::try_from(kept.dropped).unwrap_or(u64::MAX))
@@ -159,17 +165,19 @@ fn http_whole(
     (Ok(Reply::Http(http::Response::from_parts(parts, body))), ending)
 }
 
-fn withheld(exchange: &Exchange) -> (Result<Reply, Refusal>, Ending) {
-    let detail = format!(
-        "`{}` returns only named fields, and this answer is not a JSON object",
-        exchange.catalog().id
-    );
+/// Why an answer is withheld: its fields cannot be told apart.
+const UNNAMED: &str = "this action returns only named fields, and the answer is not a JSON object";
+/// Why an answer is withheld: it would hand the agent what only the gate may hold.
+const LEAK: &str = "the answer holds the credential that the upstream was called with";
+
+fn withheld(exchange: &Exchange, why: &str) -> (Result<Reply, Refusal>, Ending) {
+    tracing::warn!(entry = %exchange.entry(), action = %exchange.catalog().id, why, "an answer was withheld");
     let refusal = Refusal {
         entry: Some(exchange.entry()),
         ..Refusal::new(Code::ResultWithheld, exchange.trace())
     };
     let ending = Ending { word: "done", code: Some(Code::ResultWithheld), ..Ending::default() };
-    (Err(refusal.with(detail)), ending)
+    (Err(refusal.with(why)), ending)
 }
 
 /// Size and digest of what is returned.

@@ -38,6 +38,9 @@ async fn pump_mcp(
         };
         match next {
             Some(Ok(mcp::Message::Notification(notification))) => {
+                if exchange.leaks(&notification.to_bytes()) {
+                    continue;
+                }
                 if !sent(&frames, Frame::Notification(notification)).await {
                     break (None, super::Failure::cancelled().ending());
                 }

@@ -67,6 +67,12 @@ impl Exchange {
         &mut self.departure
     }
 
+    /// Whether an answer holds the secret that was lent for this call.
+    #[must_use]
+    pub fn leaks(&self, answer: &[u8]) -> bool {
+        self.gate.broker.leaks(&self.departure, answer)
+    }
+
     /// The outcome that is owed; from here on its writer has the duty.
     pub fn outcome(&mut self, ending: Ending) -> Outcome {
         self.owed = false;

@@ -38,7 +38,12 @@ async fn answer(request: Request<Incoming>, log: &AccessLog) -> Answer {
         }),
     );
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let answer = route(&head.method, &parts, &query, body).await;
+    let echoed =
+        head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let answer = match parts.as_slice() {
+        ["echo"] => reply(StatusCode::OK, json!({ "you sent": echoed }).to_string()),
+        _ => route(&head.method, &parts, &query, body).await,
+    };
     log.note("answer", json!({ "path": path, "status": answer.status().as_u16() }));
     answer
 }

@@ -114,6 +114,12 @@ pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, String> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decode(name, true)?, decode(value, true)?);
+        if name.is_empty() || name.chars().any(|c| c.is_control()) || name.trim() != name {
+            return Err(
+                "a parameter's name is empty, or has control characters or spaces at its ends"
+                    .into(),
+            );
+        }
         if pairs.iter().any(|(known, _)| known.to_lowercase() == name.to_lowercase()) {
             return Err(format!("the parameter `{name}` comes twice"));
         }
