@@ -56,7 +56,7 @@ pub(crate) fn of_request(
         action,
         catalogued,
         policies: None,
-        decision: Decision::Deny,
+        decision: if code == Code::Asked { Decision::Ask } else { Decision::Deny },
         code: Some(code),
         detail,
         reasons: &[],

@@ -222,7 +222,7 @@ async fn put(
         return Err(settle::refuse_call(gate, actor, ask.call(), facts, Code::TooManyAsks).await);
     }
     let id = AskId::new(now, gate.random());
-    let shown = Shown::new(id, world, actor, ask, whose, ask.binding(), now);
+    let shown = Shown::new(id, world, actor, ask, whose, now);
     let row =
         StateChange { key: format!("ask/{id}"), value: Some(shown.to_bytes(Standing::Waiting)) };
     let record = AskRecord::new(id, shown.until, ask, vec![row]);

@@ -51,6 +51,7 @@ impl Recordable for Answered {
             ("binding", self.shown.binding.to_string().as_str().into()),
             ("proof", self.proof.as_str().into()),
             ("reasons", Value::Array(reasons)),
+            ("trace", self.shown.trace.to_string().as_str().into()),
         ]);
         let subject = crate::json::object([("by", self.by.as_str().into())]);
         Parts { envelope: envelope.to_bytes(), subject: subject.to_bytes(), ..Parts::default() }

@@ -4,7 +4,7 @@ use super::Standing;
 use crate::World;
 use canonical::{Limits, Value};
 use identity::Actor;
-use model::{AskId, Digest, Duration, Name, Timestamp, declared::Approvers};
+use model::{AskId, Digest, Duration, Name, Timestamp, TraceId, declared::Approvers};
 use policy::{Approval, Ask};
 use std::collections::BTreeSet;
 
@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 pub struct Shown {
     /// Its handle.
     pub id: AskId,
+    /// The trace of the call that asked.
+    pub trace: TraceId,
     /// What an answer is bound to.
     pub binding: Digest,
     /// Whose question it is: a task, or an agent and its human.
@@ -46,7 +48,6 @@ impl Shown {
         actor: &Actor,
         ask: &Ask,
         whose: String,
-        binding: Digest,
         now: Timestamp,
     ) -> Shown {
         let declared = &world.compiled.declared().approvals;
@@ -61,7 +62,8 @@ impl Shown {
         let use_within = rules.iter().map(|(_, rule)| rule.use_within).min();
         Shown {
             id,
-            binding,
+            trace: ask.facts().trace,
+            binding: ask.binding(),
             whose,
             agent: actor.agent().to_string(),
             user: actor.user().map(ToString::to_string).unwrap_or_default(),
@@ -111,6 +113,7 @@ impl Shown {
             ("show", list(&mut self.show.iter())),
             ("standing", text(word)),
             ("until", Value::Integer(self.until.0)),
+            ("trace", text(&self.trace.to_string())),
             ("use_until", Value::Integer(use_until)),
             ("use_within", Value::Integer(self.use_within.0)),
             ("user", text(&self.user)),
@@ -138,6 +141,7 @@ impl Shown {
         let shown = Shown {
             id: AskId::parse(&text("id")?)?,
             binding: Digest::from_hex(&text("binding")?)?,
+            trace: TraceId::parse(&text("trace")?)?,
             whose: text("whose")?,
             agent: text("agent")?,
             user: text("user")?,
