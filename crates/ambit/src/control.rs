@@ -46,13 +46,23 @@ impl std::fmt::Display for Failed {
     }
 }
 
-/// Serves until told to stop. The data directory's lock is held, so a socket left there is stale.
-pub(crate) async fn serve(app: Arc<App>, stop: CancellationToken) {
-    let path = app.settings.data.join(SOCKET);
-    if let Err(error) = ops::leave_key(&app) {
+/// Opens the socket; commands that come from here on wait for [`serve`]. The data directory's lock is held, so a socket
+/// left there is stale.
+pub(crate) fn listen(app: &App) -> std::io::Result<UnixListener> {
+    if let Err(error) = ops::leave_key(app) {
         tracing::warn!(%error, "the ledger's public key is not beside it: verification needs `--key`");
     }
-    match bind(&path) {
+    bind(&app.settings.data.join(SOCKET))
+}
+
+/// Serves until told to stop.
+pub(crate) async fn serve(
+    app: Arc<App>,
+    listening: std::io::Result<UnixListener>,
+    stop: CancellationToken,
+) {
+    let path = app.settings.data.join(SOCKET);
+    match listening {
         Ok(listener) => accept(&app, &listener, &stop).await,
         Err(error) => {
             tracing::error!(%error, path = %path.display(), "no control socket: commands cannot reach this gate")

@@ -33,7 +33,7 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     let tasks = tokio_util::task::TaskTracker::new();
     tasks.spawn(gate::wire::serve::serve(Arc::clone(&app.gate), agents, others(&app)?));
     tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
-    tasks.spawn(control::serve(Arc::clone(&app), stop.clone()));
+    tasks.spawn(control::serve(Arc::clone(&app), control::listen(&app), stop.clone()));
     tasks.spawn(terminal::answer(Arc::clone(&app), stop.clone()));
     tasks.spawn(upkeep(Arc::clone(&app), stop.clone()));
     announce(&app, output)?;
