@@ -3,7 +3,7 @@
 use super::{Body, http as http_door, mcp, metadata};
 use crate::{Gate, limits};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -11,7 +11,10 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, Semaphore},
+};
 
 /// What answers everything that is not a door: token service and metadata.
 pub type Others = Arc<
@@ -36,9 +39,12 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, others: Others) {
         if stream.set_nodelay(true).is_err() {
             continue;
         }
+        let began = Arc::new(Notify::new());
         let service = {
-            let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
+            let (gate, others, began) =
+                (Arc::clone(&gate), Arc::clone(&others), Arc::clone(&began));
             hyper::service::service_fn(move |request| {
+                began.notify_one();
                 let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
                 async move { Ok::<_, Infallible>(route(&gate, &others, request).await) }
             })
@@ -48,14 +54,26 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, others: Others) {
             builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, "a connection ended badly");
+            tokio::select! {
+                ended = watched => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended badly");
+                    }
+                }
+                () = silence(&began) => tracing::debug!("a connection that asked for nothing was closed"),
             }
             drop(permit);
         });
     }
     drop(listener);
     let _timed_out = tokio::time::timeout(limits::DRAIN, graceful.shutdown()).await.is_err();
+}
+
+/// Completes if no request begins in time. The time-out of request heads begins with their first bytes only.
+async fn silence(began: &Notify) {
+    if tokio::time::timeout(limits::HEADER_TIME, began.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -69,7 +87,18 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// Only who is believed keeps a connection: any other answer closes it, so that strangers do not hold the seats.
 async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) -> Response<Body> {
+    let at_a_door = ["/mcp/", "/http/"].iter().any(|door| request.uri().path().starts_with(door));
+    let mut response = answer(gate, others, request).await;
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status());
+    if !at_a_door || refused {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+async fn answer(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     if let Some(upstream) = path.strip_prefix("/mcp/") {
         let upstream = upstream.to_owned();
