@@ -100,9 +100,9 @@ pub(crate) enum Command {
     /// Tasks
     #[command(subcommand)]
     Task(Task),
-    /// Stop an agent at its next request
+    /// Stop an agent, or whatever else a selector names, at its next request
     Freeze(Freeze),
-    /// Let a frozen or revoked agent act again
+    /// Let go what was frozen, or an agent that was revoked
     Unfreeze(Unfreeze),
     /// Revoke a token, or all tokens and instances of an agent
     #[command(subcommand)]
@@ -354,21 +354,45 @@ pub(crate) struct TaskOpen {
 
 /// `ambit freeze`
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "It ends only by `ambit unfreeze`. In an emergency: \
+    ambit freeze all --effect write,delete,transfer,auth-change,execute,send --reason …")]
 pub(crate) struct Freeze {
-    /// The agent
-    pub(crate) agent: String,
+    /// What is frozen
+    #[command(subcommand)]
+    pub(crate) command: Option<FreezeCommand>,
+    #[command(flatten)]
+    pub(crate) stop: Stop,
     /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: String,
+    #[arg(long, value_name = "TEXT", required = true)]
+    pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) data: DataDir,
+}
+
+/// `ambit freeze …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum FreezeCommand {
+    /// What is frozen, since when and why
+    List(DataDir),
+}
+
+/// What is stopped or let go.
+#[derive(Args, Debug)]
+pub(crate) struct Stop {
+    /// An agent's name, or agent:, owner:, user:, upstream:, action:, effect:, tenant: and a name, or `all`
+    #[arg(required = true)]
+    pub(crate) selector: Option<String>,
+    /// With `all`: only actions of these effects
+    #[arg(long, value_name = "EFFECT,…", value_delimiter = ',')]
+    pub(crate) effect: Vec<String>,
 }
 
 /// `ambit unfreeze`
 #[derive(Args, Debug)]
 pub(crate) struct Unfreeze {
-    /// The agent
-    pub(crate) agent: String,
+    #[command(flatten)]
+    pub(crate) stop: Stop,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

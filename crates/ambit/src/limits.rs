@@ -30,6 +30,9 @@ pub(crate) const SIGNING_KEY_OVERLAP: model::Duration = model::Duration::seconds
 pub(crate) const UPKEEP: Duration = Duration::from_secs(60);
 /// How long a stop waits for listeners after the last entry is closed.
 pub(crate) const STOP: Duration = Duration::from_secs(5);
+/// How long a stop waits for the calls that it ends: they have half a second, then the time of one outcome's writing;
+/// the lease that S8 names is the most.
+pub(crate) const STOPPED_CALLS: Duration = Duration::from_secs(5);
 /// How long a task lasts: a working day; its tokens are of minutes.
 pub(crate) const TASK_LIFE: model::Duration = model::Duration::seconds(8 * 3_600);
 /// Longest text of what set a task off: a long mail; it is kept whole, as a record's part.

@@ -5,6 +5,7 @@ mod apply;
 mod holds;
 mod ledger;
 mod pin;
+mod selector;
 mod tasks;
 mod tokens;
 mod traces;
@@ -38,8 +39,13 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
                 tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
             tasks::open(app, asked).await
         }
-        Request::Freeze { agent, reason } => holds::freeze(app, &agent, reason).await,
-        Request::Unfreeze { agent, reason } => holds::unfreeze(app, &agent, reason).await,
+        Request::Freeze { selector, effects, reason } => {
+            holds::freeze(app, &selector, &effects, reason).await
+        }
+        Request::Unfreeze { selector, effects, reason } => {
+            holds::unfreeze(app, &selector, &effects, reason).await
+        }
+        Request::FreezeList => Ok(holds::list(app)),
         Request::Revoke { kind, name, reason } => holds::revoke(app, kind, &name, reason).await,
         Request::Apply { files } => apply::apply(app, files).await,
         Request::TraceList { agent, action, decision, limit } => {
@@ -69,6 +75,7 @@ fn status(app: &App) -> Value {
         "control_revision": world.revision,
         "policies": world.compiled.digest().to_string(),
         "agents": world.compiled.declared().agents.len(),
+        "frozen": holds::list(app),
         "records": app.store.size(),
         "stopped": app.store.stopped(),
     })

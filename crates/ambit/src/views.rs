@@ -76,6 +76,12 @@ pub(crate) fn agent(value: &Value) -> String {
     format!("{}\n{}", members(&plain), columns(&actions, &list))
 }
 
+/// `ambit freeze list`
+pub(crate) fn frozen(value: &Value) -> String {
+    let list = [("selector", "selector"), ("how", "how"), ("since", "since"), ("reason", "reason")];
+    columns(value, &list)
+}
+
 /// One action in one line: human → agent@version#instance → tool → data.
 pub(crate) fn trace_line(row: &Value) -> String {
     let cut =

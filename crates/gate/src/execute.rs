@@ -8,4 +8,4 @@ mod pump;
 pub use commit::commit;
 pub use forward::{Failure, Response, forward};
 pub use inspect::{Ending, Inspected, Streaming, inspect};
-pub use pump::pump;
+pub(crate) use pump::pump;

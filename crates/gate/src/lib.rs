@@ -12,6 +12,7 @@ pub mod limits;
 pub mod mediate;
 pub mod metrics;
 pub mod settle;
+mod stops;
 mod upstreams;
 pub mod wire;
 pub mod world;
@@ -67,7 +68,7 @@ impl Default for Guards {
 /// Everything that the flow needs, shared by all calls.
 pub struct Gate {
     pub(crate) world: ArcSwap<World>,
-    pub(crate) revoked: ArcSwap<HashSet<Digest>>,
+    pub(crate) stops: stops::Stops,
     pub(crate) store: Arc<store::Store>,
     pub(crate) broker: upstream::Broker,
     pub(crate) client: upstream::Client,
@@ -114,7 +115,7 @@ impl Gate {
         let asks = decide::hold::Asks::restore(&parts.store, parts.clock.now());
         Arc::new(Gate {
             world: ArcSwap::from_pointee(parts.world),
-            revoked: ArcSwap::from_pointee(parts.revoked),
+            stops: stops::Stops::new(parts.revoked),
             store: parts.store,
             broker: parts.broker,
             client: parts.client,
@@ -147,13 +148,13 @@ impl Gate {
     /// Takes over who is revoked or frozen. Called before the change's committer wakes, so that whoever asked for a
     /// revocation is answered after it is obeyed.
     pub fn revoke(&self, revoked: HashSet<Digest>) {
-        self.revoked.store(Arc::new(revoked));
+        self.stops.replace(revoked);
     }
 
     /// Whether a subject is revoked or frozen.
     #[must_use]
     pub fn is_revoked(&self, subject: &Digest) -> bool {
-        self.revoked.load().contains(subject)
+        self.stops.current().contains(subject)
     }
 
     /// The operator's choices.

@@ -10,6 +10,9 @@ pub const CACHED_TASKS: usize = 16_384;
 pub const MAX_DECISIONS: usize = 3;
 /// How long a call waits for a human before it is answered as pending (F3): under every client's default time-out.
 pub const HOLD: Duration = Duration::from_secs(3);
+/// How long a plain call whose bytes have left may still take when a person stops it: its answer is worth more than an
+/// unknown outcome; with the writing of its outcome it stays within the second that S8 gives.
+pub const LET_END: Duration = Duration::from_millis(500);
 /// Calls held at once; above it, pending at once.
 pub const MAX_HELD: usize = 1_024;
 /// Open asks of one task or, without a task, of one agent and user (S21).

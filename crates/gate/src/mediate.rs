@@ -1,6 +1,9 @@
 //! One action from request to record: the whole flow, top down.
 
-use crate::{Gate, admit, decide, execute, limits, settle};
+use crate::{
+    Gate, admit, decide, execute, limits, settle,
+    stops::{Generation, Watch},
+};
 use ledger::{AppendError, NotWritten};
 use model::{AskId, Code, EntryId, TaskId, Timestamp, TraceId, UpstreamName};
 use std::sync::Arc;
@@ -160,11 +163,12 @@ impl Gate {
             return Answer::Refused(Refusal::new(Code::Stopping, request.trace));
         }
         match self.authorize(&request).await {
-            Ok(departure) => {
+            Ok((departure, decided)) => {
                 let (reply, answer) = oneshot::channel();
                 let gate = Arc::clone(self);
                 let trace = request.trace;
-                self.running.spawn(async move { gate.carry_out(departure, request, reply).await });
+                self.running
+                    .spawn(async move { gate.carry_out(departure, decided, request, reply).await });
                 answer
                     .await
                     .unwrap_or_else(|_| Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace)))
@@ -173,9 +177,14 @@ impl Gate {
         }
     }
 
-    async fn authorize(&self, request: &ActionRequest) -> Result<Departure, Refusal> {
+    /// The evidence that bytes may leave, and who was stopped when that was decided.
+    async fn authorize(
+        &self,
+        request: &ActionRequest,
+    ) -> Result<(Departure, Arc<Generation>), Refusal> {
         let mut last = Refusal::new(Code::Undecidable, request.trace);
         for _ in 0..limits::MAX_DECISIONS {
+            let stops = self.stops.current();
             let world = self.world();
             let actor = admit::authenticate(self, &world, request)?;
             let task = admit::identify(self, &world, &actor, request).await?;
@@ -186,7 +195,7 @@ impl Gate {
             match execute::commit(self, clearance).await {
                 Ok(departure) => {
                     self.metrics.opened(observing);
-                    return Ok(departure);
+                    return Ok((departure, stops));
                 }
                 Err(not_written) => match settle::unwritten(self, &actor, not_written).await {
                     settle::Unwritten::DecideAgain(refusal) => last = refusal,
@@ -200,20 +209,31 @@ impl Gate {
     async fn carry_out(
         self: Arc<Self>,
         departure: Departure,
+        decided: Arc<Generation>,
         request: ActionRequest,
         mut reply: oneshot::Sender<Answer>,
     ) {
+        let subjects = departure.clearance().subjects().clone();
+        let mut watch = Watch::begin(Arc::clone(&self), decided, subjects);
         let mut exchange = settle::Exchange::begin(Arc::clone(&self), departure, &request);
-        let response = tokio::select! {
-            response = execute::forward(&self, &mut exchange, request) => response,
-            () = reply.closed() => Err(execute::Failure::cancelled()),
+        let response = match watch.stopped() {
+            Some(code) => Err(execute::Failure { code, after_send: false }),
+            None => tokio::select! {
+                response = execute::forward(&self, &mut exchange, request) => response,
+                () = reply.closed() => Err(execute::Failure::cancelled()),
+                code = watch.cut(limits::LET_END) => {
+                    Err(execute::Failure { code, after_send: true })
+                }
+            },
         };
         match execute::inspect(&self, &exchange, response) {
             execute::Inspected::Whole(whole, ending) => {
                 let answer = settle::close(exchange, ending, whole).await;
                 let _caller_may_be_gone = reply.send(answer).is_err();
             }
-            execute::Inspected::Stream(stream) => execute::pump(exchange, stream, reply).await,
+            execute::Inspected::Stream(stream) => {
+                execute::pump(exchange, watch, stream, reply).await;
+            }
         }
     }
 }

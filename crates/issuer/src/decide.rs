@@ -8,7 +8,7 @@ use crate::{
 };
 use identity::limits::MAX_TOKEN_LIFE;
 use ledger::subject_digest;
-use model::{AgentName, Digest, Name, TaskId, Timestamp, UpstreamName, declared::Proof};
+use model::{AgentName, Digest, Name, PartyName, TaskId, Timestamp, UpstreamName, declared::Proof};
 use std::sync::Arc;
 
 /// What a client wishes for.
@@ -65,6 +65,7 @@ pub(crate) fn decide(
     let names = Names {
         agent: &client.agent,
         version: agent.version,
+        owner: &agent.owner,
         instance: instance.as_deref(),
         task,
         user: user.as_ref(),
@@ -143,6 +144,7 @@ fn lifetime(
 struct Names<'a> {
     agent: &'a AgentName,
     version: Digest,
+    owner: &'a PartyName,
     instance: Option<&'a str>,
     task: Option<TaskId>,
     user: Option<&'a Name>,
@@ -153,6 +155,8 @@ impl Names<'_> {
         let mut all = vec![
             subject_digest("agent", self.agent.as_str()),
             subject_digest("version", &self.version.to_string()),
+            subject_digest("owner", &self.owner.to_string()),
+            subject_digest("all", "*"),
         ];
         all.extend(self.instance.map(|instance| subject_digest("instance", instance)));
         all.extend(self.task.map(|task| subject_digest("task", &task.to_string())));

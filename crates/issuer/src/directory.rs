@@ -2,7 +2,8 @@
 
 use identity::{AgentKeys, SigningKey, VerificationKeys};
 use model::{
-    AgentName, Code, Digest, Duration, Name, TaskId, Timestamp, UpstreamName, declared::Proof,
+    AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
+    declared::Proof,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,6 +12,8 @@ use std::{collections::BTreeMap, sync::Arc};
 pub struct RegisteredAgent {
     /// Its version.
     pub version: Digest,
+    /// Who answers for it.
+    pub owner: PartyName,
     /// The keys that its assertions are signed with.
     pub keys: Arc<AgentKeys>,
     /// What its tokens must be bound to.

@@ -87,6 +87,9 @@ codes! {
     /// Too many open asks.
     TooManyAsks = "AMB3009" "too_many_asks" "too many questions to humans are open" "wait for the open ones to be answered";
 
+    /// A person stopped what this action does, where it goes or everything.
+    Frozen = "AMB3010" "frozen" "an operator has stopped this action" "stop; a person decides when it is possible again";
+
     /// The entry could not be written.
     Unrecorded = "AMB4001" "unrecorded" "the action could not be recorded, so nothing was executed" "try again in a few seconds";
     /// The gate is overloaded.

@@ -24,7 +24,7 @@ pub struct AgentEntry {
     pub(crate) reach: Arc<Reach>,
     /// The version, the agent, its groups: principal first.
     pub(crate) lineage: Vec<EntityUid>,
-    pub(crate) subjects: [Digest; 2],
+    pub(crate) subjects: [Digest; 3],
     pub(crate) limit: Option<(Digest, CallLimit)>,
 }
 
@@ -68,6 +68,12 @@ impl Reach {
 }
 
 impl AgentEntry {
+    /// What a freeze of this agent would name: version, agent, owner.
+    #[must_use]
+    pub fn subjects(&self) -> &[Digest] {
+        &self.subjects
+    }
+
     /// The guard that says whom it may serve.
     pub(crate) fn users_guard(&self) -> Guard {
         match self.declared.users {
@@ -125,7 +131,11 @@ fn entry(
             uid("Group", &format!("boundary:{}", agent.boundary)),
             uid("Group", &format!("owner:{}", agent.owner)),
         ],
-        subjects: [subject_digest("version", &text), subject_digest("agent", name.as_str())],
+        subjects: [
+            subject_digest("version", &text),
+            subject_digest("agent", name.as_str()),
+            subject_digest("owner", &agent.owner.to_string()),
+        ],
         limit: limit.map(|limit| (subject_digest("limit.calls", &counted), limit)),
         name: name.clone(),
         declared: agent.clone(),

@@ -1,7 +1,7 @@
 //! A catalogued action with its arguments: checked, typed, canonical, digested.
 
 use crate::catalog::{CatalogEntry, serde};
-use crate::digest::sha256;
+use crate::digest::{sha256, subject_digest};
 use crate::slice::Slice;
 use canonical::{Object, Value};
 use model::declared::UpstreamKind;
@@ -141,6 +141,18 @@ impl Call {
     pub(crate) fn object(&self) -> &Object {
         static EMPTY: Object = Object::new();
         self.arguments.as_object().unwrap_or(&EMPTY)
+    }
+
+    /// The tenant that its arguments name, if the catalog says where.
+    pub(crate) fn tenant(&self) -> Option<String> {
+        let tenant = self.entry().action.resource.as_ref()?.tenant.as_deref()?;
+        self.text(tenant)
+    }
+
+    /// Whether what is acted on is stopped: its upstream, action, effect or tenant, or everything.
+    pub fn is_stopped(&self, is_revoked: impl Fn(&Digest) -> bool) -> bool {
+        let tenant = || self.tenant().map(|tenant| subject_digest("tenant", &tenant));
+        self.entry().subjects.iter().any(&is_revoked) || tenant().is_some_and(|it| is_revoked(&it))
     }
 
     /// The argument of this name, as text.

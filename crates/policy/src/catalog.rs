@@ -31,7 +31,7 @@ pub struct CatalogEntry {
     pub(crate) action_uid: EntityUid,
     pub(crate) operation_uid: EntityUid,
     pub(crate) groups: Vec<EntityUid>,
-    pub(crate) subjects: [Digest; 2],
+    pub(crate) subjects: [Digest; 4],
     pub(crate) data: Vec<u8>,
 }
 
@@ -230,6 +230,8 @@ fn entry(
         subjects: [
             subject_digest("upstream", id.upstream.as_str()),
             subject_digest("action", &name),
+            subject_digest("effect", action.effect.as_str()),
+            crate::subjects::everything(),
         ],
         data: Value::Array(action.data.iter().map(|class| class.as_str().into()).collect())
             .to_bytes(),

@@ -19,7 +19,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
 /// What a revocation or a limit names: SHA-256 of `ambit-subject-v1`, a zero byte, the kind, a
 /// zero byte and the name.
 ///
-/// Kinds: `agent`, `version`, `instance`, `task`, `token`, `user`, `upstream`, `action`. No kind
+/// Kinds: `agent`, `version`, `owner`, `instance`, `task`, `token`, `user`, `upstream`, `action`,
+/// `effect`, `tenant`, and `all` with the name `*`. No kind
 /// contains a zero byte, so two subjects never share their bytes.
 #[must_use]
 pub fn subject_digest(kind: &str, name: &str) -> Digest {

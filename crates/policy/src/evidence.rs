@@ -4,13 +4,15 @@
 use crate::CatalogEntry;
 use crate::call::Call;
 use crate::decide::{Reason, Ruling};
-use crate::digest::{sha256, subject_digest};
+use crate::digest::sha256;
 use crate::envelope;
 use crate::facts::{Facts, Subject};
+use crate::subjects::Subjects;
 use identity::Actor;
 use model::record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange};
 use model::{ActionId, AgentName, AskId, Code, Digest, EntryId, Name, Timestamp, TraceId};
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// One decided call with all that it was decided on.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub(crate) struct Decided {
     pub(crate) facts: Facts,
     pub(crate) ruling: Ruling,
     proof_use: Option<(Digest, Timestamp)>,
+    subjects: OnceLock<Subjects>,
 }
 
 impl Decided {
@@ -31,14 +34,13 @@ impl Decided {
         ruling: Ruling,
     ) -> Box<Decided> {
         let proof_use = actor.proof_use();
-        Box::new(Decided { call, subject, facts: facts.clone(), ruling, proof_use })
+        let subjects = OnceLock::new();
+        Box::new(Decided { call, subject, facts: facts.clone(), ruling, proof_use, subjects })
     }
 
     fn scope(&self) -> KeyScope {
-        let resource = self.call.entry().action.resource.as_ref();
-        let tenant = resource.and_then(|resource| resource.tenant.as_deref());
         KeyScope {
-            tenant: tenant.and_then(|name| self.call.text(name)).unwrap_or_default(),
+            tenant: self.call.tenant().unwrap_or_default(),
             human: self.subject.user.as_ref().map(Name::to_string).unwrap_or_default(),
         }
     }
@@ -52,20 +54,13 @@ impl Decided {
         }
     }
 
+    fn subjects(&self) -> &Subjects {
+        self.subjects.get_or_init(|| Subjects::of(&self.subject, &self.call))
+    }
+
     /// Everybody and everything whose revocation refuses this call.
     fn not_revoked(&self) -> Condition {
-        let slice = self.call.slice();
-        let mut subjects = Vec::with_capacity(8);
-        subjects.extend_from_slice(&slice.agent.subjects);
-        subjects.extend_from_slice(&self.call.entry().subjects);
-        let subject = &self.subject;
-        let mut add = |kind: &str, name: Option<String>| {
-            subjects.extend(name.map(|name| subject_digest(kind, &name)));
-        };
-        add("instance", subject.instance.clone());
-        add("task", subject.task.map(|task| task.to_string()));
-        add("token", subject.token.map(|token| token.to_string()));
-        add("user", subject.user.as_ref().map(Name::to_string));
+        let subjects = self.subjects().all().to_vec();
         Condition::NotRevokedSince { subjects, decided_at: self.facts.control_revision }
     }
 }
@@ -119,6 +114,12 @@ impl Clearance {
     #[must_use]
     pub fn subject(&self) -> &Subject {
         &self.decided.subject
+    }
+
+    /// Everybody and everything whose stop ends this call.
+    #[must_use]
+    pub fn subjects(&self) -> &Subjects {
+        self.decided.subjects()
     }
 
     /// What it was decided on.

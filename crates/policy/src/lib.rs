@@ -37,6 +37,7 @@ mod scan;
 mod schema;
 mod shape;
 mod slice;
+mod subjects;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -54,6 +55,7 @@ pub use facts::{Approval, Facts, FactsError, Subject, TaskFacts};
 pub use problem::{Place, Problem};
 pub use scan::Scan;
 pub use slice::Slice;
+pub use subjects::{Subjects, everything};
 
 use model::{ActionId, Digest};
 use std::collections::BTreeMap;

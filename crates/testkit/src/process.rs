@@ -128,6 +128,7 @@ pub fn free_port() -> Result<u16> {
 pub struct Home {
     dir: TempDir,
     secrets: Vec<(String, String)>,
+    options: Vec<String>,
     port: u16,
     ops_port: u16,
 }
@@ -137,7 +138,13 @@ impl Home {
     pub fn new(config: &str) -> Result<Home> {
         let dir = tempfile::Builder::new().prefix("ambit-test-").tempdir()?;
         std::fs::write(dir.path().join("ambit.yaml"), config)?;
-        Ok(Home { dir, secrets: Vec::new(), port: free_port()?, ops_port: free_port()? })
+        Ok(Home {
+            dir,
+            secrets: Vec::new(),
+            options: Vec::new(),
+            port: free_port()?,
+            ops_port: free_port()?,
+        })
     }
 
     /// Adds `policies/NAME.cedar`.
@@ -152,6 +159,13 @@ impl Home {
     #[must_use]
     pub fn with_secret(mut self, name: &str, value: &str) -> Home {
         self.secrets.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds options of `ambit dev`.
+    #[must_use]
+    pub fn with_options(mut self, options: &[&str]) -> Home {
+        self.options.extend(options.iter().map(|option| (*option).to_owned()));
         self
     }
 
@@ -195,7 +209,7 @@ impl Home {
     #[must_use]
     pub fn dev_arguments(&self) -> Vec<String> {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        vec![
+        let mut all: Vec<String> = vec![
             "dev".into(),
             "--config".into(),
             text(self.dir.path().join("ambit.yaml")),
@@ -205,7 +219,9 @@ impl Home {
             format!("127.0.0.1:{}", self.port),
             "--ops-listen".into(),
             format!("127.0.0.1:{}", self.ops_port),
-        ]
+        ];
+        all.extend(self.options.iter().cloned());
+        all
     }
 
     /// Starts `ambit dev` on a terminal and waits until it is ready.

@@ -51,8 +51,15 @@ async fn run(fault: Option<(u64, Fault)>) -> Result<u64> {
 
 #[test]
 fn who_decides_and_who_records_name_a_revoked_subject_alike() {
-    for (kind, name) in [("agent", "payer"), ("token", "tok_1"), ("user", "ana"), ("action", "a.b")]
-    {
+    for (kind, name) in [
+        ("agent", "payer"),
+        ("token", "tok_1"),
+        ("user", "ana"),
+        ("action", "a.b"),
+        ("owner", "group:it"),
+        ("effect", "write"),
+        ("all", "*"),
+    ] {
         assert_eq!(policy::subject_digest(kind, name), ledger::subject_digest(kind, name));
         let of_row = ledger::revoked_subject(&format!("frozen/{kind}/{name}"));
         assert_eq!(of_row, Some(policy::subject_digest(kind, name)));

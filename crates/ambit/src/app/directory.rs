@@ -25,6 +25,7 @@ impl Directory for App {
         });
         Some(Arc::new(RegisteredAgent {
             version: entry.version,
+            owner: entry.declared.owner.clone(),
             keys: Arc::new(keys),
             proof: entry.declared.credentials.proof,
             ttl: entry.declared.credentials.ttl,

@@ -2,7 +2,9 @@
 
 use super::files::pairs;
 use crate::{
-    cli::{self, Agent, Command, Ledger, Revoke, Task, TokenFormat, Trace, Upstream},
+    cli::{
+        self, Agent, Command, FreezeCommand, Ledger, Revoke, Task, TokenFormat, Trace, Upstream,
+    },
     config,
     control::{self, Request, Which},
     exit::Exit,
@@ -59,13 +61,18 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             let cli::TaskOpen { agent, intent, user, trigger, data, .. } = options;
             (data.data, Request::TaskOpen { agent, intent, user, trigger, params }, views::members)
         }
-        Command::Freeze(options) => {
-            let request = Request::Freeze { agent: options.agent, reason: options.reason };
-            (options.data.data, request, views::members)
+        Command::Freeze(cli::Freeze { command: Some(FreezeCommand::List(data)), .. }) => {
+            (data.data, Request::FreezeList, views::frozen)
         }
-        Command::Unfreeze(options) => {
-            let reason = options.reason.unwrap_or_default();
-            (options.data.data, Request::Unfreeze { agent: options.agent, reason }, views::members)
+        Command::Freeze(cli::Freeze { stop, reason, data, command: None }) => {
+            let (selector, effects) = (stop.selector.unwrap_or_default(), stop.effect);
+            let reason = reason.unwrap_or_default();
+            (data.data, Request::Freeze { selector, effects, reason }, views::members)
+        }
+        Command::Unfreeze(cli::Unfreeze { stop, reason, data }) => {
+            let (selector, effects) = (stop.selector.unwrap_or_default(), stop.effect);
+            let reason = reason.unwrap_or_default();
+            (data.data, Request::Unfreeze { selector, effects, reason }, views::members)
         }
         Command::Revoke(command) => {
             let (kind, options) = match command {

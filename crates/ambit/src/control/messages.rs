@@ -33,10 +33,12 @@ pub(crate) enum Request {
         trigger: Option<String>,
         params: Map<String, Value>,
     },
-    /// Stops an agent.
-    Freeze { agent: String, reason: String },
-    /// Lets it act again.
-    Unfreeze { agent: String, reason: String },
+    /// Stops what a selector names.
+    Freeze { selector: String, effects: Vec<String>, reason: String },
+    /// Lets it go again.
+    Unfreeze { selector: String, effects: Vec<String>, reason: String },
+    /// What is stopped.
+    FreezeList,
     /// Revokes.
     Revoke { kind: Which, name: String, reason: String },
     /// Makes this declared state the one in force.

@@ -175,7 +175,9 @@ async fn freeze(stage: &mut Stage) -> anyhow::Result<Act> {
     let before = ledger::actions(stage, "helpdesk").await?.len();
     let started = Instant::now();
     let reason = "it obeys what tickets say".to_owned();
-    let frozen = stage.ask(Request::Freeze { agent: "helpdesk".into(), reason }).await?;
+    let frozen = stage
+        .ask(Request::Freeze { selector: "helpdesk".into(), effects: Vec::new(), reason })
+        .await?;
     let agent = stage.helpdesk.as_ref().context("act 4 comes first")?;
     let step = agent.read("4712").await?;
     let took = started.elapsed().as_millis();

@@ -1,9 +1,16 @@
-//! Stops: freezing an agent, and revoking tokens, agents and tasks. In force for every entry after they return.
+//! Stops: freezing what a selector names, and revoking tokens, agents and tasks. When they return, nothing that they
+//! name reaches an upstream, and what was under way has ended.
 
-use super::{agent_name, usage};
+use super::{
+    agent_name,
+    selector::{self, Selected},
+    traces::{read, text},
+    usage,
+};
 use crate::{
     app::{App, Control},
     control::Which,
+    limits,
 };
 use model::{AgentName, TaskId, TokenId, record::StateChange};
 use serde_json::{Value, json};
@@ -13,28 +20,67 @@ pub(super) fn frozen(agent: &AgentName) -> String {
     format!("frozen/agent/{agent}")
 }
 
-/// Stops an agent until a person lets it act again.
-pub(super) async fn freeze(app: &App, agent: &str, reason: String) -> anyhow::Result<Value> {
-    let name = agent_name(&app.gate.world().compiled, agent)?;
-    let change = StateChange { key: frozen(&name), value: Some(because(app, &reason)) };
-    app.control(Control { what: "freeze", reason, changes: vec![change] }).await?;
-    Ok(
-        json!({ "agent": name.as_str(), "frozen": true, "control_revision": app.gate.world().revision }),
-    )
+/// Stops what the selector names until a person lets it go.
+pub(super) async fn freeze(
+    app: &App,
+    selector: &str,
+    effects: &[String],
+    reason: String,
+) -> anyhow::Result<Value> {
+    let selected = selector::read(&app.gate.world(), selector, effects)?;
+    let change =
+        |one: &Selected| StateChange { key: one.row(), value: Some(because(app, &reason)) };
+    let changes = selected.iter().map(change).collect();
+    app.control(Control { what: "freeze", reason: reason.clone(), changes }).await?;
+    Ok(json!({
+        "frozen": true,
+        "selected": names(&selected),
+        "reason": reason,
+        "calls_ended": calls_ended(app).await,
+        "control_revision": app.gate.world().revision,
+    }))
 }
 
-/// Lets a frozen or revoked agent act again.
-pub(super) async fn unfreeze(app: &App, agent: &str, reason: String) -> anyhow::Result<Value> {
-    let name = agent_name(&app.gate.world().compiled, agent)?;
-    let held = [frozen(&name), format!("revoked/agent/{name}")];
+/// Lets go what was frozen; an agent also of its revocation.
+pub(super) async fn unfreeze(
+    app: &App,
+    selector: &str,
+    effects: &[String],
+    reason: String,
+) -> anyhow::Result<Value> {
+    let selected = selector::read(&app.gate.world(), selector, effects)?;
+    let revoked = selected.iter().filter(|one| one.kind == "agent");
+    let revoked: Vec<_> = revoked.map(|one| format!("revoked/agent/{}", one.name)).collect();
     let state = app.store.state();
-    let held = held.into_iter().filter(|key| state.rows.contains_key(key));
-    let changes: Vec<_> = held.map(|key| StateChange { key, value: None }).collect();
-    if changes.is_empty() {
-        return Ok(json!({ "agent": name.as_str(), "frozen": false, "changed": false }));
+    let rows = selected.iter().map(Selected::row).chain(revoked);
+    let rows = rows.filter(|key| state.rows.contains_key(key));
+    let changes: Vec<_> = rows.map(|key| StateChange { key, value: None }).collect();
+    let changed = !changes.is_empty();
+    if changed {
+        app.control(Control { what: "unfreeze", reason, changes }).await?;
     }
-    app.control(Control { what: "unfreeze", reason, changes }).await?;
-    Ok(json!({ "agent": name.as_str(), "frozen": false, "changed": true }))
+    Ok(json!({ "frozen": false, "selected": names(&selected), "changed": changed }))
+}
+
+/// Everything that is frozen, and agents that are revoked, with since when and why.
+pub(super) fn list(app: &App) -> Value {
+    let state = app.store.state();
+    let row = |(key, row): (&String, &std::sync::Arc<[u8]>)| {
+        let (how, what) = match key.strip_prefix("frozen/") {
+            Some(what) => ("frozen", what),
+            None => ("revoked", key.strip_prefix("revoked/")?),
+        };
+        let (kind, name) = what.split_once('/')?;
+        if how == "revoked" && kind != "agent" {
+            return None;
+        }
+        let row = read(row);
+        let selector = if kind == "all" { "all".to_owned() } else { format!("{kind}:{name}") };
+        Some(json!({
+            "selector": selector, "how": how, "since": text(&row, "at"), "reason": text(&row, "reason"),
+        }))
+    };
+    state.rows.iter().filter_map(row).collect()
 }
 
 /// Revokes: a token and a task for good, an agent until a person lets it act again.
@@ -54,7 +100,20 @@ pub(super) async fn revoke(
     let key = format!("revoked/{}/{name}", which.as_str());
     let change = StateChange { key, value: Some(because(app, &reason)) };
     app.control(Control { what: "revoke", reason, changes: vec![change] }).await?;
-    Ok(json!({ "revoked": which.as_str(), "name": name }))
+    Ok(json!({ "revoked": which.as_str(), "name": name, "calls_ended": calls_ended(app).await }))
+}
+
+/// Whether every call that a stop meant has ended; one that has not is cut as soon as its outcome can be written.
+async fn calls_ended(app: &App) -> bool {
+    let ended = app.gate.stopped_calls_ended(limits::STOPPED_CALLS).await;
+    if !ended {
+        tracing::error!("a call that was stopped is still being closed");
+    }
+    ended
+}
+
+fn names(selected: &[Selected]) -> Vec<String> {
+    selected.iter().map(Selected::text).collect()
 }
 
 fn because(app: &App, reason: &str) -> Vec<u8> {

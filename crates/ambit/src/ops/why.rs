@@ -50,7 +50,8 @@ fn action(record: &Record) -> Option<ActionId> {
 fn explain(app: &App, world: &World, record: &Record) -> Value {
     let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
     let again = evaluate_again(world, record, &envelope);
-    let recorded = recorded_sentence(app, &envelope);
+    let user = record.personal.as_ref().and_then(|part| text(&read(&part.subject), "user"));
+    let recorded = recorded_sentence(app, &envelope, user.as_deref());
     let same_policies = text(&envelope, "policies")
         .is_none_or(|digest| digest == world.compiled.digest().to_string());
     let agrees = again.as_ref().is_some_and(|again| {
@@ -81,17 +82,41 @@ fn explain(app: &App, world: &World, record: &Record) -> Value {
     })
 }
 
+/// What stops this call at the moment: since when, and why.
+fn stopped(app: &App, envelope: &Value, user: Option<&str>) -> Option<String> {
+    let world = app.gate.world();
+    let agent = text(envelope, "agent").unwrap_or_default();
+    let action = text(envelope, "action").unwrap_or_default();
+    let owner = Name::new(&agent).ok().and_then(|agent| world.compiled.agent(&agent));
+    let entry = ActionId::parse(&action).ok().and_then(|action| world.compiled.entry(&action));
+    let upstream = action.split_once('.').map(|(upstream, _)| upstream.to_owned());
+    let names = [
+        ("agent", Some(agent)),
+        ("owner", owner.map(|owner| owner.declared.owner.to_string())),
+        ("user", user.map(str::to_owned)),
+        ("upstream", upstream),
+        ("effect", entry.map(|entry| entry.action.effect.as_str().to_owned())),
+        ("action", Some(action)),
+        ("all", Some("*".to_owned())),
+    ];
+    let state = app.store.state();
+    names.into_iter().find_map(|(kind, name)| {
+        let name = name?;
+        let row = read(state.rows.get(&format!("frozen/{kind}/{name}"))?);
+        let (at, reason) = (text(&row, "at")?, text(&row, "reason")?);
+        let what = if kind == "all" { "everything".to_owned() } else { format!("{kind} `{name}`") };
+        Some(format!("{what} is frozen since {at}: {reason}"))
+    })
+}
+
 /// What the record itself says, where no policy decided or those of then are gone.
-fn recorded_sentence(app: &App, envelope: &Value) -> String {
+fn recorded_sentence(app: &App, envelope: &Value, user: Option<&str>) -> String {
     let code = envelope.get("code").and_then(Value::as_str).and_then(Code::parse);
     let agent = text(envelope, "agent").unwrap_or_default();
-    if code == Some(Code::Revoked)
-        && let Some(row) = app.store.state().rows.get(&format!("frozen/agent/{agent}"))
+    if matches!(code, Some(Code::Revoked | Code::Frozen))
+        && let Some(stopped) = stopped(app, envelope, user)
     {
-        let row = read(row);
-        let (at, reason) =
-            (text(&row, "at").unwrap_or_default(), text(&row, "reason").unwrap_or_default());
-        return format!("agent `{agent}` is frozen since {at}: {reason}");
+        return stopped;
     }
     let action = text(envelope, "action").and_then(|action| ActionId::parse(&action).ok());
     if let (Some(Code::NotInCatalog), Some(action), Ok(agent)) = (code, action, Name::new(&agent))

@@ -3,7 +3,7 @@
 use crate::{ActionRequest, Gate, Refusal, World, settle};
 use identity::Actor;
 use model::{Code, UpstreamName};
-use policy::{TaskFacts, subject_digest};
+use policy::{TaskFacts, everything, subject_digest};
 use std::sync::Arc;
 
 /// Checks that the actor may act at all, and finds its task.
@@ -24,36 +24,42 @@ pub async fn identify(
     }
 }
 
-/// Refuses an agent that is unknown, another version, revoked or frozen.
+/// Refuses an agent that is unknown, another version, revoked or frozen, and what goes to a frozen upstream.
 pub(crate) fn standing(
     gate: &Gate,
     world: &World,
     actor: &Actor,
     upstream: &UpstreamName,
 ) -> Result<(), Code> {
-    let current = world.compiled.agent(actor.agent()).map(|entry| entry.version);
-    if current != Some(actor.version()) {
+    let current = world.compiled.agent(actor.agent());
+    let Some(current) = current.filter(|entry| entry.version == actor.version()) else {
         return Err(Code::CredentialInvalid);
-    }
-    if !gate.settings.guards.revocation || gate.revoked.load().is_empty() {
+    };
+    let stops = gate.stops.current();
+    if !gate.settings.guards.revocation || stops.is_empty() {
         return Ok(());
     }
     let token = actor.token().to_string();
-    let version = actor.version().to_string();
     let task = actor.task().map(|task| task.to_string());
     let subjects = [
-        ("agent", Some(actor.agent().as_str())),
         ("token", Some(token.as_str())),
-        ("version", Some(version.as_str())),
         ("instance", actor.instance()),
         ("task", task.as_deref()),
         ("user", actor.user().map(model::Name::as_str)),
-        ("upstream", Some(upstream.as_str())),
     ];
-    let revoked = subjects
-        .into_iter()
-        .any(|(kind, name)| name.is_some_and(|name| gate.is_revoked(&subject_digest(kind, name))));
-    if revoked { Err(Code::Revoked) } else { Ok(()) }
+    let named = |(kind, name): &(&str, Option<&str>)| {
+        name.is_some_and(|name| stops.contains(&subject_digest(kind, name)))
+    };
+    if current.subjects().iter().any(|subject| stops.contains(subject))
+        || subjects.iter().any(named)
+    {
+        return Err(Code::Revoked);
+    }
+    let place = subject_digest("upstream", upstream.as_str());
+    if stops.contains(&place) || stops.contains(&everything()) {
+        return Err(Code::Frozen);
+    }
+    Ok(())
 }
 
 fn task(

@@ -23,7 +23,14 @@ pub async fn look_up(
         );
     }
     match slice.look_up(request.arguments.clone()) {
-        Ok(call) => Ok(call),
+        Ok(call) => {
+            let stops = gate.stops.current();
+            let obeyed = gate.settings.guards.revocation && !stops.is_empty();
+            if obeyed && call.is_stopped(|subject| stops.contains(subject)) {
+                return Err(settle::refuse(gate, world, actor, request, Code::Frozen, None).await);
+            }
+            Ok(call)
+        }
         Err(error) => {
             let detail = Some(error.to_string());
             Err(settle::refuse(gate, world, actor, request, Code::ArgumentsInvalid, detail).await)

@@ -5,29 +5,39 @@ use crate::{
     limits,
     mediate::{Answer, Frame, Refusal, Reply},
     settle::{self, Exchange},
+    stops::Watch,
 };
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use model::Code;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use upstream::mcp;
 
 /// Pumps a stream to its end. A caller that hangs up cancels the upstream's side; the outcome is written in any case.
-pub async fn pump(exchange: Exchange, stream: Streaming, reply: oneshot::Sender<Answer>) {
+/// A person who stops the call cuts its stream at once.
+pub(crate) async fn pump(
+    exchange: Exchange,
+    watch: Watch,
+    stream: Streaming,
+    reply: oneshot::Sender<Answer>,
+) {
     let (frames, receiver) = mpsc::channel(limits::STREAM_FRAMES);
     // A caller that is gone closes `frames`, which the pumps notice at their next frame.
     let _caller_may_be_gone = reply.send(Answer::Stream(stream.head(), receiver)).is_err();
     match stream {
-        Streaming::Mcp(messages) => pump_mcp(exchange, messages, frames).await,
+        Streaming::Mcp(messages) => pump_mcp(exchange, watch, messages, frames).await,
         Streaming::Http(parts, ahead, body) => {
-            pump_http(exchange, parts.status.as_u16(), ahead, body, frames).await;
+            let begun = (parts.status.as_u16(), ahead);
+            pump_http(exchange, watch, begun, body, frames).await;
         }
     }
 }
 
 async fn pump_mcp(
     mut exchange: Exchange,
+    mut watch: Watch,
     mut messages: mcp::Messages,
     frames: mpsc::Sender<Frame>,
 ) {
@@ -35,14 +45,17 @@ async fn pump_mcp(
         let next = tokio::select! {
             next = messages.next() => next,
             () = frames.closed() => break (None, super::Failure::cancelled().ending()),
+            code = watch.cut(Duration::ZERO) => break stopped(code, &exchange),
         };
         match next {
             Some(Ok(mcp::Message::Notification(notification))) => {
                 if exchange.leaks(&notification.to_bytes()) {
                     continue;
                 }
-                if !sent(&frames, Frame::Notification(notification)).await {
-                    break (None, super::Failure::cancelled().ending());
+                match handed(&frames, Frame::Notification(notification), &mut watch).await {
+                    Handed::On => {}
+                    Handed::Gone => break (None, super::Failure::cancelled().ending()),
+                    Handed::Stopped(code) => break stopped(code, &exchange),
                 }
             }
             Some(Ok(mcp::Message::Outcome(outcome))) => {
@@ -63,13 +76,20 @@ async fn pump_mcp(
     };
     drop(messages);
     let written = settle::write(&mut exchange, ending).await;
+    drop(watch);
     finish(frames, last, written).await;
+}
+
+/// How an MCP stream ends that a person has stopped.
+fn stopped(code: Code, exchange: &Exchange) -> (Option<Result<Reply, Refusal>>, Ending) {
+    let failure = super::Failure { code, after_send: true };
+    (Some(Err(Refusal::new(code, exchange.trace()))), failure.ending())
 }
 
 async fn pump_http(
     mut exchange: Exchange,
-    status: u16,
-    ahead: Bytes,
+    mut watch: Watch,
+    (status, ahead): (u16, Bytes),
     mut body: upstream::Body,
     frames: mpsc::Sender<Frame>,
 ) {
@@ -80,6 +100,7 @@ async fn pump_http(
         let next = tokio::select! {
             next = body.frame() => next,
             () = frames.closed() => break (None, "unknown", Some(Code::UpstreamTimeout)),
+            code = watch.cut(Duration::ZERO) => break (Some(Err(code)), "unknown", Some(code)),
         };
         let data = match next {
             None => {
@@ -96,8 +117,13 @@ async fn pump_http(
         let ready = std::mem::replace(&mut held, data);
         running.update(&ready);
         bytes = bytes.saturating_add(u64::try_from(ready.len()).unwrap_or(u64::MAX));
-        if !ready.is_empty() && !sent(&frames, Frame::Bytes(ready)).await {
-            break (None, "unknown", Some(Code::UpstreamTimeout));
+        if ready.is_empty() {
+            continue;
+        }
+        match handed(&frames, Frame::Bytes(ready), &mut watch).await {
+            Handed::On => {}
+            Handed::Gone => break (None, "unknown", Some(Code::UpstreamTimeout)),
+            Handed::Stopped(code) => break (Some(Err(code)), "unknown", Some(code)),
         }
     };
     drop(body);
@@ -108,6 +134,7 @@ async fn pump_http(
     let digest = inspect::hex(running.finish().as_ref());
     let ending = Ending { word, code, status: Some(status), bytes, digest, dropped: 0 };
     let written = settle::write(&mut exchange, ending).await;
+    drop(watch);
     let trace = exchange.trace();
     let last = last.map(|last| match last {
         Ok(rest) => Ok(Reply::Http(http::Response::new(rest))),
@@ -128,6 +155,21 @@ async fn finish(
     };
     // The caller may be gone; the outcome stands either way.
     let _caller_may_be_gone = !sent(&frames, frame).await;
+}
+
+/// What became of a frame.
+enum Handed {
+    On,
+    Gone,
+    Stopped(Code),
+}
+
+/// Hands a frame on, unless the call is stopped while its client does not read.
+async fn handed(frames: &mpsc::Sender<Frame>, frame: Frame, watch: &mut Watch) -> Handed {
+    tokio::select! {
+        on = sent(frames, frame) => if on { Handed::On } else { Handed::Gone },
+        code = watch.cut(Duration::ZERO) => Handed::Stopped(code),
+    }
 }
 
 /// Hands a frame on; false if the client is gone, or has left its answer unread for too long.

@@ -178,6 +178,8 @@ async fn who_is_frozen_during_the_decision_gets_nothing() {
         ("instance", &jkt, "unauthorized_client"),
         ("task", &task, "unauthorized_client"),
         ("user", "ana", "unauthorized_client"),
+        ("owner", "group:it", "unauthorized_client"),
+        ("all", "*", "unauthorized_client"),
         ("upstream", "tickets", "invalid_target"),
     ] {
         let house = House::new();

@@ -13,7 +13,7 @@ use ledger::{
     DataKey, Entropy, Journal, Kek, KeyId, Keyring, Leaf, Stamp, Writer, disclose, subject_digest,
 };
 use model::{
-    AgentName, Code, Digest, Duration, Name, TaskId, Timestamp, UpstreamName,
+    AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
     declared::Proof,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
@@ -159,6 +159,7 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
     let doors = [(TICKETS, "tickets"), ("http://127.0.0.1:8400/http/crm", "crm")];
     RegisteredAgent {
         version: Digest([5; 32]),
+        owner: PartyName::parse("group:it").unwrap(),
         keys: Arc::new(AgentKeys::of(agent_key(agent).public().clone())),
         proof,
         ttl: Duration::seconds(900),

@@ -88,6 +88,7 @@ fn a_clearance_is_recorded_with_its_conditions() {
         panic!("{conditions:?}")
     };
     let version = compiled.agent(&one.agent).unwrap().version.to_string();
+    let owner = compiled.agent(&one.agent).unwrap().declared.owner.to_string();
     for (kind, name) in [
         ("agent", "helpdesk"),
         ("version", &version),
@@ -97,10 +98,13 @@ fn a_clearance_is_recorded_with_its_conditions() {
         ("user", "ana"),
         ("upstream", "tickets"),
         ("action", "tickets.read"),
+        ("owner", &owner),
+        ("effect", "read"),
+        ("all", "*"),
     ] {
         assert!(subjects.contains(&subject_digest(kind, name)), "{kind}");
     }
-    assert_eq!(subjects.len(), 8);
+    assert_eq!(subjects.len(), 11);
     assert_eq!(conditions[2], Condition::Unused { what, until });
     assert_eq!(
         conditions[3],

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Result;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, Incoming};
 use serde_json::json;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -41,6 +41,7 @@ async fn answer(request: Request<Incoming>, log: &AccessLog) -> Answer {
     let echoed =
         head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let answer = match parts.as_slice() {
+        ["events"] => endless(),
         ["echo"] => reply(StatusCode::OK, json!({ "you sent": echoed }).to_string()),
         _ => route(&head.method, &parts, &query, body).await,
     };
@@ -82,6 +83,19 @@ async fn route(method: &Method, parts: &[&str], query: &str, body: Bytes) -> Ans
         ("GET", ["error"]) => reply(StatusCode::INTERNAL_SERVER_ERROR, "{\"error\":\"as asked\"}"),
         _ => reply(StatusCode::NOT_FOUND, "{\"error\":\"no such route\"}"),
     }
+}
+
+/// An event every 50 ms, without end.
+fn endless() -> Answer {
+    let events = futures_util::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let event = hyper::body::Frame::data(Bytes::from_static(b"data: tick\n\n"));
+        Some((Ok::<_, Infallible>(event), ()))
+    });
+    let mut answer = Response::new(BoxBody::new(StreamBody::new(Box::pin(events))));
+    let kind = http::HeaderValue::from_static("text/event-stream");
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    answer
 }
 
 fn reply(status: StatusCode, body: impl Into<Bytes>) -> Answer {

@@ -68,6 +68,7 @@ fn status(code: Code) -> StatusCode {
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::Asked => StatusCode::ACCEPTED,
         Code::Revoked
+        | Code::Frozen
         | Code::DefinitionChanged
         | Code::NotGranted
         | Code::Forbidden

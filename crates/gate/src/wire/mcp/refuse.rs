@@ -41,6 +41,7 @@ const fn telling(code: Code) -> Telling {
         Code::NotInCatalog => Telling::Unknown,
         Code::Asked => Telling::Pending,
         Code::Revoked
+        | Code::Frozen
         | Code::ArgumentsInvalid
         | Code::BodyInvalid
         | Code::BodyTooLarge

@@ -1,0 +1,53 @@
+//! Everybody and everything whose stop refuses a call.
+
+use crate::call::Call;
+use crate::digest::subject_digest;
+use crate::facts::Subject;
+use model::{Code, Digest, Name};
+use std::sync::Arc;
+
+/// The subjects that a freeze or a revocation of this call would name.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    /// Identities first, then what is acted on.
+    all: Arc<[Digest]>,
+    identities: usize,
+}
+
+impl Subjects {
+    pub(crate) fn of(subject: &Subject, call: &Call) -> Subjects {
+        let agent = &call.slice().agent.subjects;
+        let entry = call.entry();
+        let mut all = Vec::with_capacity(12);
+        all.extend_from_slice(agent);
+        let mut add = |kind: &str, name: Option<String>| {
+            all.extend(name.map(|name| subject_digest(kind, &name)));
+        };
+        add("instance", subject.instance.clone());
+        add("task", subject.task.map(|task| task.to_string()));
+        add("token", subject.token.map(|token| token.to_string()));
+        add("user", subject.user.as_ref().map(Name::to_string));
+        let identities = all.len();
+        all.extend_from_slice(&entry.subjects);
+        all.extend(call.tenant().map(|tenant| subject_digest("tenant", &tenant)));
+        Subjects { all: all.into(), identities }
+    }
+
+    /// All of them, for the condition that an entry is opened under.
+    #[must_use]
+    pub fn all(&self) -> &[Digest] {
+        &self.all
+    }
+
+    /// Why the call is stopped, if one of its subjects is.
+    pub fn stopped(&self, is_revoked: impl Fn(&Digest) -> bool) -> Option<Code> {
+        let at = self.all.iter().position(is_revoked)?;
+        Some(if at < self.identities { Code::Revoked } else { Code::Frozen })
+    }
+}
+
+/// The subject that a freeze of everything names.
+#[must_use]
+pub fn everything() -> Digest {
+    subject_digest("all", "*")
+}
