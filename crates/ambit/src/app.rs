@@ -6,7 +6,7 @@ pub(crate) mod world;
 
 pub(crate) use keys::agent_key_name;
 
-use crate::settings::Settings;
+use crate::{dev::Proposals, settings::Settings};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use canonical::Value;
@@ -56,6 +56,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// The key that new tokens are signed with.
     pub(crate) signing: ArcSwap<SigningKey>,
+    /// The change of the files that waits for a person.
+    pub(crate) proposals: Proposals,
     /// Serialises changes of control state with the world that is published from them.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -115,6 +117,7 @@ impl App {
             entropy,
             settings,
             signing,
+            proposals: Proposals::default(),
             publishing: tokio::sync::Mutex::new(()),
         }))
     }

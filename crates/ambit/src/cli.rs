@@ -85,8 +85,16 @@ pub(crate) enum Command {
     Validate(Declared),
     /// Run the cases of `tests:`
     Test(Declared),
+    /// Show what a changed ambit.yaml would change in access
+    Diff(Diff),
     /// Apply ambit.yaml and its policies to the gate
     Apply(Apply),
+    /// The declared states that were in force
+    History(DataDir),
+    /// Bring an earlier declared state back
+    Rollback(Rollback),
+    /// Write the declared state in force into files
+    Export(Export),
     /// Say what would be decided, without doing it
     Check(Check),
     /// Policies: what is generated, what is loaded
@@ -112,6 +120,9 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Why something was decided as it was
     Why(Why),
+    /// Reports over what was recorded
+    #[command(subcommand)]
+    Report(Report),
     /// The ledger
     #[command(subcommand)]
     Ledger(Ledger),
@@ -214,11 +225,60 @@ pub(crate) struct Declared {
     pub(crate) without_secrets: bool,
 }
 
+/// `ambit diff`
+#[derive(Args, Debug)]
+pub(crate) struct Diff {
+    #[command(flatten)]
+    pub(crate) declared: Declared,
+    /// End with 3 if there are differences
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit rollback`
+#[derive(Args, Debug)]
+pub(crate) struct Rollback {
+    /// The revision's number in `ambit history`, or `previous`
+    #[arg(value_name = "REV")]
+    pub(crate) revision: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Do not let failing `tests:` hold it; only where nobody gains
+    #[arg(long)]
+    pub(crate) skip_tests: bool,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit export`
+#[derive(Args, Debug)]
+pub(crate) struct Export {
+    /// The directory; files that are there are not overwritten
+    pub(crate) directory: PathBuf,
+    /// Overwrite files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
 /// `ambit apply`
 #[derive(Args, Debug)]
 pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) declared: Declared,
+    /// Only show what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Do not let failing `tests:` hold it; only where nobody gains
+    #[arg(long)]
+    pub(crate) skip_tests: bool,
     #[command(flatten)]
     pub(crate) data: DataDir,
 }
@@ -468,6 +528,35 @@ pub(crate) struct Why {
     /// … of this agent
     #[arg(long, value_name = "AGENT", requires = "last")]
     pub(crate) agent: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit report …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Report {
+    /// What enforcing would have refused of an agent in `mode: observe`, and the change that would allow it
+    Would(ReportWould),
+}
+
+/// `ambit report would`
+#[derive(Args, Debug)]
+pub(crate) struct ReportWould {
+    /// The agent
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    /// Since when: `7d`, a day, or a time
+    #[arg(long, value_name = "WHEN", default_value = "7d")]
+    pub(crate) since: String,
+    /// Print only the change to ambit.yaml, as a patch
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) diff: bool,
+    /// Write the change into the file; it is in force after `ambit apply`
+    #[arg(long)]
+    pub(crate) write: bool,
+    /// The file with the declared state
+    #[arg(long, value_name = "PATH", default_value = "ambit.yaml", env = "AMBIT_CONFIG")]
+    pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) data: DataDir,
 }

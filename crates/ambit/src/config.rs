@@ -21,10 +21,10 @@ use std::{
 /// The name of the main file in a directory.
 const MAIN: &str = "ambit.yaml";
 /// The directory of policies beside the main file.
-const POLICIES: &str = "policies";
+pub(crate) const POLICIES: &str = "policies";
 
 /// The texts of the files of one declared state, as they are read, sent to a gate and kept by it.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Files {
     /// The main file's path as the user knows it.
@@ -108,9 +108,14 @@ impl ConfigError {
     }
 }
 
+/// The main file of a path: itself, or `ambit.yaml` in a directory.
+pub(crate) fn main_file(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join(MAIN) } else { path.to_owned() }
+}
+
 /// Reads a main file, or `ambit.yaml` in a directory, with everything beside it.
 pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let main = if path.is_dir() { path.join(MAIN) } else { path.to_owned() };
+    let main = main_file(path);
     let directory = match main.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
@@ -148,6 +153,24 @@ fn read(files: &Files) -> Result<(Declared, Sources), ConfigError> {
             sources: Box::new(rejected.sources),
         }
     })
+}
+
+/// `mode: observe` ends within a month. One that has ended is no mistake: its agent is enforced.
+pub(crate) fn check_observation(loaded: &Loaded, now: model::Timestamp) -> Result<(), ConfigError> {
+    let latest = now.after(limits::OBSERVE_MAX);
+    let late = |agent: &&model::declared::Agent| agent.observe_until.is_some_and(|at| at > latest);
+    let problems: Vec<Diagnostic> = loaded
+        .declared
+        .agents
+        .values()
+        .filter(late)
+        .map(|agent| {
+            let message = "`observe_until` is more than 30 days ahead".to_owned();
+            let day: String = latest.to_string().chars().take(10).collect();
+            loaded.sources.in_declared(agent.line, message, format!("write `{day}` or earlier"))
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(loaded.invalid(problems)) }
 }
 
 impl Loaded {

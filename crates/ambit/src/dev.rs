@@ -3,8 +3,10 @@
 mod operations;
 mod pins;
 mod terminal;
+mod watch;
 
 pub(crate) use pins::pin;
+pub(crate) use watch::Proposals;
 
 use crate::{
     app::App, config, control, exit::Exit, limits, ops, output::Output, settings::Settings,
@@ -24,10 +26,18 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     settings.listen = agents.local_addr()?;
     settings.ops_listen = operators.local_addr()?;
     settings.base_url = format!("http://{}", settings.listen);
+    let look = watch::look(&config::main_file(&settings.config));
     let loaded = config::load(&settings.config)?;
     let app = App::open(settings).await?;
     pins::pin_new(&app, &loaded.declared).await;
-    ops::apply_files(&app, &loaded).await?;
+    if ops::was_rolled_back(&app, &loaded.files) {
+        output.talk(&format!(
+            "`{}` is what was rolled back from, and is not applied: `ambit export` writes what is in force, `ambit apply` takes the file all the same",
+            loaded.files.path
+        ))?;
+    } else {
+        ops::apply_files(&app, &loaded).await?;
+    }
     app.ensure_agent_keys().await?;
     let stop = tokio_util::sync::CancellationToken::new();
     let tasks = tokio_util::task::TaskTracker::new();
@@ -35,6 +45,8 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
     tasks.spawn(control::serve(Arc::clone(&app), control::listen(&app), stop.clone()));
     tasks.spawn(terminal::answer(Arc::clone(&app), stop.clone()));
+    let watched = watch::watch(Arc::clone(&app), (look, loaded.files), *output, stop.clone());
+    tasks.spawn(watched);
     tasks.spawn(upkeep(Arc::clone(&app), stop.clone()));
     announce(&app, output)?;
     stopped().await?;
@@ -97,6 +109,11 @@ fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
     line(&format!("operations  http://{}   /healthz /readyz /metrics", settings.ops_listen))?;
     line(&format!("data        {}", settings.data.display()))?;
     let world = app.gate.world();
+    for (agent, until) in ops::observed(app) {
+        line(&format!(
+            "OBSERVE     agent `{agent}` is not held back until {until}: what would be denied is recorded and passes"
+        ))?;
+    }
     if let Some(agent) = world.compiled.agents().next() {
         line(&format!(
             "next        ambit token --agent {agent} --audience {}/mcp/UPSTREAM --data {}",
@@ -113,6 +130,7 @@ fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
 async fn upkeep(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
     let mut beat = tokio::time::interval(limits::UPKEEP);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = String::new();
     loop {
         tokio::select! {
             _ = beat.tick() => {}
@@ -122,10 +140,28 @@ async fn upkeep(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
             tracing::error!(%error, "the token-signing key could not be rotated");
         }
         pins::pin_again(&app).await;
+        remind_of_observation(&app, &mut told);
         if let Err(error) = app.store.checkpoint(app.clock.now()) {
             tracing::error!(%error, "no checkpoint could be signed");
         }
     }
+}
+
+/// Says once a day which observations end soon.
+fn remind_of_observation(app: &App, told: &mut String) {
+    let now = app.clock.now();
+    let today: String = now.to_string().chars().take(10).collect();
+    if *told == today {
+        return;
+    }
+    let world = app.gate.world();
+    for entry in world.compiled.agents().filter_map(|name| world.compiled.agent(name)) {
+        let until = entry.declared.observe_until.filter(|_| entry.observes(now));
+        if until.is_some_and(|until| until <= now.after(limits::OBSERVE_WARNING)) {
+            tracing::warn!(agent = %entry.name, "the observation of an agent ends within three days: `ambit report would` says what it would lose");
+        }
+    }
+    *told = today;
 }
 
 async fn stopped() -> anyhow::Result<()> {

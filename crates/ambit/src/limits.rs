@@ -28,6 +28,16 @@ pub(crate) const SIGNING_KEY_TERM: model::Duration = model::Duration::seconds(24
 pub(crate) const SIGNING_KEY_OVERLAP: model::Duration = model::Duration::seconds(2 * 3_600);
 /// How often keys, pinned definitions and the checkpoint are looked after.
 pub(crate) const UPKEEP: Duration = Duration::from_secs(60);
+/// Earlier declared states that can be rolled back to: more than anyone looks at in a list.
+pub(crate) const KEPT_REVISIONS: usize = 32;
+/// Bytes of earlier declared states that are kept: they are in memory with all control state.
+pub(crate) const KEPT_BYTES: usize = 16 * 1024 * 1024;
+/// How often `dev` looks whether its files have changed: at once for a person, nothing for a machine.
+pub(crate) const WATCH: Duration = Duration::from_millis(300);
+/// The farthest end of `mode: observe`: a pilot, and not a way to live.
+pub(crate) const OBSERVE_MAX: model::Duration = model::Duration::seconds(30 * 86_400);
+/// How long before its end an observation is announced: two working days and a weekend's warning are in it.
+pub(crate) const OBSERVE_WARNING: model::Duration = model::Duration::seconds(3 * 86_400);
 /// How long a stop waits for listeners after the last entry is closed.
 pub(crate) const STOP: Duration = Duration::from_secs(5);
 /// How long a stop waits for the calls that it ends: they have half a second, then the time of one outcome's writing;

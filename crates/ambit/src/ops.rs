@@ -5,21 +5,24 @@ mod apply;
 mod holds;
 mod ledger;
 mod pin;
+mod revisions;
 mod selector;
 mod tasks;
 mod tokens;
 mod traces;
 mod why;
+mod would;
 
-pub(crate) use apply::apply_files;
+pub(crate) use apply::{How, apply_as, apply_files, compare};
 pub(crate) use ledger::{Verified, leave_key, verify};
+pub(crate) use revisions::was_rolled_back;
 
 use crate::{
     app::App,
     control::{Failed, Request},
     exit::Exit,
 };
-use model::{AgentName, Name};
+use model::{AgentName, Duration, Name, Timestamp};
 use policy::Compiled;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -47,11 +50,24 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         }
         Request::FreezeList => Ok(holds::list(app)),
         Request::Revoke { kind, name, reason } => holds::revoke(app, kind, &name, reason).await,
-        Request::Apply { files } => apply::apply(app, files).await,
+        Request::Apply { files, reason, skip_tests } => {
+            let reason = reason.unwrap_or_else(|| format!("`{}` applied", files.path));
+            apply::apply(app, files, How { what: "apply", reason, skip_tests }).await
+        }
+        Request::Diff { files } => apply::difference(app, files),
+        Request::History => Ok(revisions::history(app)),
+        Request::Rollback { revision, reason, skip_tests } => {
+            revisions::rollback(app, &revision, reason, skip_tests).await
+        }
+        Request::Export => revisions::export(app),
         Request::TraceList { agent, action, decision, limit } => {
             traces::list(app, agent, action, decision, limit).await
         }
         Request::TraceShow { trace } => traces::show(app, &trace).await,
+        Request::ReportWould { agent, since } => {
+            let since = moment(app, &since)?;
+            would::report(app, &agent, since).await
+        }
         Request::Why { trace, agent } => why::why(app, trace.as_deref(), agent).await,
         Request::LedgerKey => Ok(json!({ "vkey": app.store.vkey() })),
         Request::LedgerCheckpoint => ledger::checkpoint(app),
@@ -76,8 +92,31 @@ fn status(app: &App) -> Value {
         "policies": world.compiled.digest().to_string(),
         "agents": world.compiled.declared().agents.len(),
         "frozen": holds::list(app),
+        "observed": observed(app).into_iter().map(|(agent, until)| json!({ "agent": agent, "until": until })).collect::<Vec<_>>(),
         "records": app.store.size(),
         "stopped": app.store.stopped(),
+    })
+}
+
+/// Agents that nothing holds back, with the day on which that ends.
+pub(crate) fn observed(app: &App) -> Vec<(String, String)> {
+    let (world, now) = (app.gate.world(), app.clock.now());
+    let agents = world.compiled.agents().filter_map(|name| world.compiled.agent(name));
+    let observed = agents.filter(|entry| entry.observes(now));
+    let row = |entry: &policy::AgentEntry| {
+        Some((entry.name.to_string(), agents::day(entry.declared.observe_until?)))
+    };
+    observed.filter_map(row).collect()
+}
+
+/// A moment as people write it: a span before now (`7d`), a day, or a time (RFC 3339).
+pub(super) fn moment(app: &App, text: &str) -> anyhow::Result<Timestamp> {
+    if let Some(span) = Duration::parse(text) {
+        return Ok(Timestamp(app.clock.now().0.saturating_sub(span.0)));
+    }
+    let time = text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_microsecond()));
+    time.or_else(|| Timestamp::from_date(text)).ok_or_else(|| {
+        usage(format!("`{text}` is no time: write `7d`, `2026-12-15` or `2026-12-15T08:00:00Z`"))
     })
 }
 

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 /// The glyph and word of a decision.
 fn mark(decision: &str) -> &'static str {
     match Decision::parse(decision) {
+        None if decision == "would_deny" => "! would deny",
+        None if decision == "would_ask" => "! would ask",
         Some(Decision::Allow) => "✓ allow",
         Some(Decision::Ask) => "⧗ ask",
         Some(Decision::Deny) | None => "✕ deny",
@@ -76,6 +78,130 @@ pub(crate) fn agent(value: &Value) -> String {
     format!("{}\n{}", members(&plain), columns(&actions, &list))
 }
 
+/// A change of a text file, as `patch -p1` and `git apply` take it.
+pub(crate) fn patch(path: &std::path::Path, before: &str, after: &str) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let diff = similar::TextDiff::from_lines(before, after);
+    let (from, to) = (format!("a/{name}"), format!("b/{name}"));
+    diff.unified_diff().context_radius(3).header(&from, &to).to_string()
+}
+
+/// Differences in access as rows.
+pub(crate) fn differences(differences: &[policy::Difference]) -> Value {
+    let row = |found: &policy::Difference| {
+        json!({
+            "direction": found.direction.as_str(),
+            "what": found.what,
+            "subject": found.subject,
+            "from": found.from,
+            "to": found.to,
+        })
+    };
+    differences.iter().map(row).collect()
+}
+
+/// Differences in access, one a line; what widens first.
+pub(crate) fn difference_lines(rows: &Value) -> String {
+    let line = |row: &Value| {
+        let mark = match text(row, "direction") {
+            "widens" => "+ widens ",
+            "narrows" => "- narrows",
+            _ => "  neutral",
+        };
+        let line = format!(
+            "  {mark}  {:13} {}: {} → {}",
+            text(row, "what"),
+            text(row, "subject"),
+            text(row, "from"),
+            text(row, "to")
+        );
+        crate::output::printable(&line) + "\n"
+    };
+    rows.as_array().into_iter().flatten().map(line).collect()
+}
+
+/// `ambit diff`
+pub(crate) fn difference(value: &Value) -> String {
+    let is = |member: &str| value.get(member).and_then(Value::as_bool).unwrap_or(false);
+    if !is("differs") {
+        return "no difference\n".to_owned();
+    }
+    let access = difference_lines(value.get("access").unwrap_or(&Value::Null));
+    let access = if access.is_empty() { "  no access changes\n".to_owned() } else { access };
+    let failed = value.get("failed").and_then(Value::as_array).into_iter().flatten();
+    let failed: String = failed.filter_map(Value::as_str).map(|line| format!("{line}\n")).collect();
+    format!("{}\n{access}\n{failed}", text(value, "patch").trim_end())
+}
+
+/// `ambit apply`, `ambit rollback`
+pub(crate) fn applied(value: &Value) -> String {
+    let Some(revision) = value.get("revision") else { return "nothing changed\n".to_owned() };
+    let access = difference_lines(value.get("access").unwrap_or(&Value::Null));
+    let patch = text(value, "patch");
+    let patch = if patch.is_empty() { String::new() } else { format!("{}\n", patch.trim_end()) };
+    let tests = value.get("tests").and_then(Value::as_u64).unwrap_or(0);
+    let failed = value.get("tests_failed").and_then(Value::as_u64).unwrap_or(0);
+    let tests = if failed == 0 {
+        format!("{tests} tests passed")
+    } else {
+        format!("{failed} of {tests} tests fail and were skipped, since nobody gains")
+    };
+    format!("{patch}{access}✓ in force as revision {revision}; {tests}\n")
+}
+
+/// `ambit history`
+pub(crate) fn history(value: &Value) -> String {
+    let list = [
+        ("revision", "revision"),
+        ("at", "at"),
+        ("what", "what"),
+        ("by", "by"),
+        ("widens", "widens"),
+        ("changes", "access"),
+        ("reason", "reason"),
+    ];
+    columns(value, &list)
+}
+
+/// `ambit report would`
+pub(crate) fn would(value: &Value) -> String {
+    let groups = value.get("groups").unwrap_or(&Value::Null);
+    if groups.as_array().is_none_or(Vec::is_empty) {
+        return format!("enforcing would have refused nothing since {}\n", text(value, "since"));
+    }
+    let list = [
+        ("action", "action"),
+        ("rule", "rule"),
+        ("would", "would"),
+        ("calls", "calls"),
+        ("then", "then"),
+        ("last", "last"),
+        ("trace", "trace"),
+    ];
+    let mut out = columns(groups, &list);
+    for group in groups.as_array().into_iter().flatten() {
+        let advice = text(group, "advice");
+        if !advice.is_empty() {
+            out.push_str(&format!(
+                "{} ({}): {advice}\n",
+                text(group, "action"),
+                text(group, "rule")
+            ));
+        }
+    }
+    let hindrance = text(value, "hindrance");
+    if !hindrance.is_empty() {
+        out.push_str(&format!("no change is proposed: {hindrance}\n"));
+    }
+    let diff = text(value, "diff");
+    if !diff.is_empty() {
+        let done = value.get("written").and_then(Value::as_bool).unwrap_or(false);
+        let word = if done { "written; `ambit apply` takes it" } else { "`--write` writes it" };
+        out.push_str(&format!("\nThis change makes `then` true ({word}):\n{diff}"));
+    }
+    out
+}
+
 /// `ambit freeze list`
 pub(crate) fn frozen(value: &Value) -> String {
     let list = [("selector", "selector"), ("how", "how"), ("since", "since"), ("reason", "reason")];
@@ -95,6 +221,9 @@ pub(crate) fn trace_line(row: &Value) -> String {
         data.unwrap_or_else(|| short(row.get("arguments").unwrap_or(&Value::Null), LINE_DATA));
     let ending = match (text(row, "decision"), text(row, "outcome"), text(row, "code")) {
         ("allow", outcome, _) => outcome.to_owned(),
+        (would, outcome, code) if would.starts_with("would_") => {
+            format!("{outcome} ({code} when enforced)")
+        }
         (_, _, code) => code.to_owned(),
     };
     let version = cut("version", 6);

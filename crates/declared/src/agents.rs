@@ -10,7 +10,7 @@ use crate::{
     schema::shapes,
 };
 use model::{
-    ActionId, Name, PartyName,
+    ActionId, Name, PartyName, Timestamp,
     declared::{ActionPattern, Agent, Credentials, Proof},
 };
 
@@ -30,6 +30,7 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
         Some(entry) => credentials(entry, problems),
         None => Some(Credentials { proof: Proof::Dpop, keys: None, ttl: limits::TTL_DEFAULT }),
     };
+    let observe_until = mode(&fields, problems);
     let only = fields.get("only", problems).map(|entry| {
         let mut out = Vec::new();
         for item in items(entry, "`only`", problems) {
@@ -50,8 +51,47 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
         only,
         users,
         credentials: credentials?,
+        observe_until: observe_until?,
         line,
     })
+}
+
+/// The end of `mode: observe`, which must be stated; `None` inside: it enforces.
+fn mode(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<Timestamp>> {
+    let known = [("observe", true), ("enforce", false)];
+    let mode = fields.get("mode", problems);
+    let observes = match mode {
+        Some(entry) => crate::fields::word(&entry.value, "a mode", &known, &[], problems)?,
+        None => false,
+    };
+    let until = match fields.get("observe_until", problems) {
+        Some(entry) => {
+            let day = text(&entry.value, "`observe_until`", problems)?;
+            let Some(day) = Timestamp::from_date(day) else {
+                let message = "`observe_until` is not a day";
+                problems.add(entry.value.span, message, "write it as `2026-12-15`");
+                return None;
+            };
+            Some((day, entry.key.span))
+        }
+        None => None,
+    };
+    match (mode, observes, until) {
+        (Some(mode), true, None) => {
+            let message = "`mode: observe` needs an end";
+            let fix = "add `observe_until: YYYY-MM-DD`, at most 30 days ahead";
+            problems.add(mode.key.span, message, fix);
+            None
+        }
+        (_, true, Some((day, _))) => Some(Some(day)),
+        (_, false, Some((_, span))) => {
+            let message = "`observe_until` is the end of `mode: observe`, which is not stated";
+            problems.add(span, message, "add `mode: observe`, or remove `observe_until`");
+            None
+        }
+        (_, false, None) => Some(None),
+        (None, true, None) => None,
+    }
 }
 
 /// `upstream.operation` or `upstream.*`.

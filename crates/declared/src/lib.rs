@@ -10,6 +10,7 @@ mod agents;
 mod approvals;
 mod boundaries;
 mod cases;
+mod edit;
 mod fields;
 mod intents;
 mod limits;
@@ -25,6 +26,7 @@ mod secrets;
 mod sources;
 mod upstreams;
 
+pub use edit::{EditError, add_to_list};
 pub use read::{Rejected, read};
 pub use render::render;
 pub use schema::schema;

@@ -92,7 +92,7 @@ fn merge_key() {
         "    purpose: Resolve tickets",
         "    <<: { purpose: x }\n    purpose: Resolve tickets",
         &expect![[r#"
-            7:5+2 `<<` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `users`, `boundary`, `only`, `credentials`
+            7:5+2 `<<` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`
         "#]],
     );
 }
@@ -258,8 +258,8 @@ fn agent_key_far() {
         "    boundary: it",
         "    boundary: it\n    colour: red",
         &expect![[r#"
-        11:5+6 `colour` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `users`, `boundary`, `only`, `credentials`
-    "#]],
+            11:5+6 `colour` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`
+        "#]],
     );
 }
 
@@ -303,7 +303,7 @@ fn later_key() {
         "    sponsor: user:dana\n    mode: observe\n    boundary: it",
         &expect![[r#"
             10:5+7 `sponsor` is not enforced yet: remove it | nothing acts on it, so it would promise what is not kept
-            11:5+4 `mode` is not enforced yet: remove it | nothing acts on it, so it would promise what is not kept
+            11:5+4 `mode: observe` needs an end | add `observe_until: YYYY-MM-DD`, at most 30 days ahead
         "#]],
     );
 }

@@ -269,6 +269,7 @@ fn what_the_base_says_of_who_may_act() {
                         900000000,
                     ),
                 },
+                observe_until: None,
                 line: 6,
             },
         }
@@ -351,6 +352,7 @@ fn defaults() {
                             900000000,
                         ),
                     },
+                    observe_until: None,
                     line: 2,
                 },
             },

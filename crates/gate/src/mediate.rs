@@ -195,6 +195,9 @@ impl Gate {
             match execute::commit(self, clearance).await {
                 Ok(departure) => {
                     self.metrics.opened(observing);
+                    if let Some(would) = departure.clearance().would() {
+                        self.metrics.would(would);
+                    }
                     return Ok((departure, stops));
                 }
                 Err(not_written) => match settle::unwritten(self, &actor, not_written).await {

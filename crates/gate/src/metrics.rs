@@ -1,6 +1,6 @@
 //! The gate's counters, as the operations listener shows them.
 
-use model::Code;
+use model::{Code, Decision};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
@@ -20,6 +20,7 @@ pub struct Metrics {
     refused: Family<Word, Counter>,
     strangers: Family<Word, Counter>,
     asked: Counter,
+    would: Family<Word, Counter>,
 }
 
 impl Metrics {
@@ -42,6 +43,11 @@ impl Metrics {
             self.strangers.clone(),
         );
         registry.register("ambit_asked", "Questions put to humans", self.asked.clone());
+        registry.register(
+            "ambit_would",
+            "Actions of observed agents that enforcing would have denied or asked about",
+            self.would.clone(),
+        );
     }
 
     pub(crate) fn opened(&self, observing: bool) {
@@ -59,6 +65,10 @@ impl Metrics {
 
     pub(crate) fn stranger(&self, code: Code) {
         self.strangers.get_or_create(&Word { word: code.slug() }).inc();
+    }
+
+    pub(crate) fn would(&self, decision: Decision) {
+        self.would.get_or_create(&Word { word: decision.as_str() }).inc();
     }
 
     pub(crate) fn asked(&self) {

@@ -3,7 +3,7 @@
 use crate::{
     action::{Effect, RiskTier, Sink},
     name::{ActionId, AgentName, Name, PartyName, UpstreamName},
-    time::Duration,
+    time::{Duration, Timestamp},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +52,8 @@ pub struct Agent {
     pub users: Option<PartyName>,
     /// How it proves who it is.
     pub credentials: Credentials,
+    /// Until when what would be denied or asked is let pass and recorded as such (`mode: observe`).
+    pub observe_until: Option<Timestamp>,
     /// The block's line in its file, 1-based, for explanations.
     pub line: u32,
 }

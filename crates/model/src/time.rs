@@ -17,6 +17,14 @@ impl Timestamp {
         Timestamp(seconds.saturating_mul(1_000_000))
     }
 
+    /// The first moment of a day in UTC, written `2026-12-15`; anything else is `None`.
+    #[must_use]
+    pub fn from_date(text: &str) -> Option<Timestamp> {
+        let date: jiff::civil::Date = text.parse().ok()?;
+        let day = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        (date.to_string() == text).then(|| Timestamp(day.timestamp().as_microsecond()))
+    }
+
     /// Whole seconds, rounded down.
     #[must_use]
     pub const fn seconds(self) -> i64 {

@@ -209,6 +209,7 @@ fn agent(upstream: &Name) -> Agent {
         only: Some(only),
         users: Some(PartyName::Group(name("staff"))),
         credentials: Credentials { proof: Proof::Dpop, keys: None, ttl: Duration::seconds(900) },
+        observe_until: None,
         line: 1,
     }
 }

@@ -7,7 +7,7 @@ use crate::guard::Guard;
 use canonical::Value;
 use cedar_policy::EntityUid;
 use model::declared::{ActionPattern, Agent, CallLimit, Declared, Proof};
-use model::{AgentName, Digest, Name, PartyName, RiskTier};
+use model::{AgentName, Digest, Name, PartyName, RiskTier, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -37,12 +37,14 @@ pub(crate) enum Grant {
     Yes,
     /// A `high` one that only intents name: under a task of such an intent.
     ByIntent,
+    /// Not, and it lies outside the boundary: it exists for the agent only while it is observed.
+    Outside,
 }
 
 /// What agents of one boundary with one narrowing can reach; shared among them.
 #[derive(Debug)]
 pub(crate) struct Reach {
-    /// Inside the boundary and not prohibited, sorted by place in the catalog.
+    /// Inside the boundary (all, for an agent that is observed) and not prohibited, by place in the catalog.
     pub(crate) actions: Vec<u32>,
     /// How each of them is granted.
     pub(crate) grants: Vec<Grant>,
@@ -63,7 +65,8 @@ impl Reach {
     /// The granted actions of the catalog.
     pub(crate) fn granted(&self) -> impl Iterator<Item = u32> {
         let pairs = self.actions.iter().zip(&self.grants);
-        pairs.filter(|(_, grant)| **grant != Grant::No).map(|(action, _)| *action)
+        let granted = |grant: Grant| matches!(grant, Grant::Yes | Grant::ByIntent);
+        pairs.filter(move |(_, grant)| granted(**grant)).map(|(action, _)| *action)
     }
 }
 
@@ -72,6 +75,12 @@ impl AgentEntry {
     #[must_use]
     pub fn subjects(&self) -> &[Digest] {
         &self.subjects
+    }
+
+    /// Whether what would be denied or asked is let pass at this time (`mode: observe`).
+    #[must_use]
+    pub fn observes(&self, now: Timestamp) -> bool {
+        self.declared.observe_until.is_some_and(|until| now < until)
     }
 
     /// The guard that says whom it may serve.
@@ -89,8 +98,8 @@ impl AgentEntry {
     }
 }
 
-/// Boundary and narrowing: what a reach depends on.
-type Key<'a> = (&'a Name, Option<&'a Vec<ActionPattern>>);
+/// Boundary, narrowing and whether it is observed: what a reach depends on.
+type Key<'a> = (&'a Name, Option<&'a Vec<ActionPattern>>, bool);
 
 /// All agents. Reaches are shared where boundary and narrowing are equal.
 pub(crate) fn publish(
@@ -101,7 +110,7 @@ pub(crate) fn publish(
     let mut reaches: BTreeMap<Key<'_>, (Arc<Reach>, Digest)> = BTreeMap::new();
     let mut agents = BTreeMap::new();
     for (name, agent) in &declared.agents {
-        let key = (&agent.boundary, agent.only.as_ref());
+        let key = (&agent.boundary, agent.only.as_ref(), agent.observe_until.is_some());
         let (reach, definitions) = reaches.entry(key).or_insert_with(|| {
             let reach = reach(declared, catalog, agent, &by_intent);
             let definitions = reachable_definitions(catalog, &reach);
@@ -171,7 +180,13 @@ fn reach(
     let (mut actions, mut grants) = (Vec::new(), Vec::new());
     for (entry, number) in catalog.entries.iter().zip(0_u32..) {
         let is_inside = inside.is_some_and(|inside| inside.contains(&entry.id.upstream));
-        if !is_inside || entry.action.risk == RiskTier::Prohibited {
+        let exists = is_inside || agent.observe_until.is_some();
+        if !exists || entry.action.risk == RiskTier::Prohibited {
+            continue;
+        }
+        if !is_inside {
+            actions.push(number);
+            grants.push(Grant::Outside);
             continue;
         }
         let named = exact.contains(&entry.id);

@@ -10,7 +10,7 @@ use crate::written::{Index, Written};
 use crate::{Definitions, Problem, agent, catalog, check, entities, schema, written};
 use cedar_policy::{Effect, Entities, Schema};
 use model::declared::Declared;
-use model::{ActionId, AgentName, Digest, UpstreamName};
+use model::{ActionId, AgentName, Digest, Timestamp, UpstreamName};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -160,23 +160,28 @@ impl Compiled {
     }
 
     /// What an agent finds in a list: inside its boundary, not prohibited, of no denied data
-    /// class, and granted (or permitted by a hand-written policy under some conditions). Sorted.
+    /// class, and granted (or permitted by a hand-written policy under some conditions). While the
+    /// agent is observed: everything that is not prohibited. Sorted.
     pub fn visible<'a>(
         &'a self,
         agent: &AgentName,
         upstream: &UpstreamName,
+        now: Timestamp,
     ) -> impl Iterator<Item = &'a CatalogEntry> + use<'a> {
         let (agent, upstream) = (self.published.agents.get(agent), upstream.clone());
         let actions = agent.map_or(&[][..], |agent| &agent.reach.actions);
         actions.iter().filter_map(move |action| {
             let entry = self.published.catalog.at(*action)?;
-            let grantable = self.published.is_grantable(agent?, *action, entry);
+            let agent = agent?;
+            let grantable =
+                agent.observes(now) || self.published.is_grantable(agent, *action, entry);
             (entry.id.upstream == upstream && grantable).then_some(entry.as_ref())
         })
     }
 
     /// What decides one action of one agent's version; `None` if the action does not exist for it:
-    /// outside its boundary, prohibited, or in no catalog. Made at its first use.
+    /// outside its boundary (where it is not observed, [`Slice::exists`]), prohibited, or in no
+    /// catalog. Made at its first use.
     #[must_use]
     pub fn slice(&self, version: &Digest, action: &ActionId) -> Option<Arc<Slice>> {
         let slot = self.slots.get(version)?;
@@ -229,14 +234,24 @@ impl Published {
         boundary.is_some_and(|boundary| !boundary.deny_data.is_disjoint(&entry.action.data))
     }
 
-    fn is_grantable(&self, agent: &AgentEntry, action: u32, entry: &CatalogEntry) -> bool {
+    pub(crate) fn is_grantable(
+        &self,
+        agent: &AgentEntry,
+        action: u32,
+        entry: &CatalogEntry,
+    ) -> bool {
         let permits = || {
             entry.action.risk < model::RiskTier::High
                 && self.fitting(agent, entry).into_iter().any(|number| {
                     self.rule(number).is_some_and(|rule| rule.effect == Effect::Permit)
                 })
         };
-        !self.denies_data(agent, entry) && (agent.reach.grant(action) != Grant::No || permits())
+        match agent.reach.grant(action) {
+            _ if self.denies_data(agent, entry) => false,
+            Grant::Yes | Grant::ByIntent => true,
+            Grant::No => permits(),
+            Grant::Outside => false,
+        }
     }
 
     /// The set of these rules; equal ones are one.

@@ -65,15 +65,20 @@ impl Verdict {
     }
 }
 
-/// Decides one action of an authenticated actor.
+/// Decides one action of an authenticated actor. For an agent that is observed, what would be denied
+/// or asked is a clearance that says so.
 pub fn decide(actor: &Actor, call: Call, facts: &Facts) -> Verdict {
     let subject = Subject::from(actor);
     let ruling = match unfit(&subject, &call, facts) {
         Some(ruling) => ruling,
         None => evaluate(&subject, &call, facts),
     };
-    let decision = ruling.decision;
-    let decided = Decided::new(actor, subject, call, facts, ruling);
+    // What could not be decided, or is no matter of policy, carries a note and is never let pass.
+    let observed = ruling.decision != Decision::Allow
+        && ruling.note.is_none()
+        && call.slice().agent.observes(facts.now);
+    let decision = if observed { Decision::Allow } else { ruling.decision };
+    let decided = Decided::new(actor, subject, call, facts, ruling, observed);
     match decision {
         Decision::Allow => Verdict::Allow(Clearance::new(decided)),
         Decision::Ask => Verdict::Ask(Ask::new(decided)),

@@ -15,7 +15,7 @@ struct Envelope<'a> {
     action: &'a str,
     catalogued: Option<&'a CatalogEntry>,
     policies: Option<Digest>,
-    decision: Decision,
+    decision: &'static str,
     code: Option<Code>,
     detail: Option<&'a str>,
     reasons: &'a [Reason],
@@ -33,7 +33,7 @@ pub(crate) fn of_call(decided: &Decided, ask: Option<AskId>) -> Vec<u8> {
         action: &decided.call.action().to_string(),
         catalogued: Some(decided.call.entry()),
         policies: Some(decided.call.slice().published.digest),
-        decision: ruling.decision,
+        decision: word(ruling.decision, decided.observed),
         code: ruling.code,
         detail: ruling.note.as_deref(),
         reasons: &ruling.reasons,
@@ -56,13 +56,22 @@ pub(crate) fn of_request(
         action,
         catalogued,
         policies: None,
-        decision: if code == Code::Asked { Decision::Ask } else { Decision::Deny },
+        decision: word(if code == Code::Asked { Decision::Ask } else { Decision::Deny }, false),
         code: Some(code),
         detail,
         reasons: &[],
         ask: None,
         signed: None,
     })
+}
+
+/// The decision, and for an agent that is observed what it would have been.
+fn word(decision: Decision, observed: bool) -> &'static str {
+    match (decision, observed) {
+        (Decision::Deny, true) => "would_deny",
+        (Decision::Ask, true) => "would_ask",
+        (Decision::Allow, _) | (Decision::Deny | Decision::Ask, false) => decision.as_str(),
+    }
 }
 
 fn write(envelope: &Envelope<'_>) -> Vec<u8> {
@@ -88,7 +97,7 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     if let Some(entry) = catalogued {
         writer.field_raw("data", &entry.data);
     }
-    writer.field_str("decision", envelope.decision.as_str());
+    writer.field_str("decision", envelope.decision);
     let definition = catalogued.and_then(|entry| entry.definition);
     text(&mut writer, "definition", definition.map(|digest| digest.to_string()).as_deref());
     text(&mut writer, "detail", envelope.detail);

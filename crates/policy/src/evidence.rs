@@ -9,8 +9,11 @@ use crate::envelope;
 use crate::facts::{Facts, Subject};
 use crate::subjects::Subjects;
 use identity::Actor;
+use model::declared::CallLimit;
 use model::record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange};
-use model::{ActionId, AgentName, AskId, Code, Digest, EntryId, Name, Timestamp, TraceId};
+use model::{
+    ActionId, AgentName, AskId, Code, Decision, Digest, EntryId, Name, Timestamp, TraceId,
+};
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
@@ -21,6 +24,10 @@ pub(crate) struct Decided {
     pub(crate) subject: Subject,
     pub(crate) facts: Facts,
     pub(crate) ruling: Ruling,
+    /// The ruling would deny or ask; the agent is observed, so it happens all the same.
+    pub(crate) observed: bool,
+    /// The boundary's limit is used up, and the agent is observed.
+    beyond_limit: bool,
     proof_use: Option<(Digest, Timestamp)>,
     subjects: OnceLock<Subjects>,
 }
@@ -32,10 +39,20 @@ impl Decided {
         call: Call,
         facts: &Facts,
         ruling: Ruling,
+        observed: bool,
     ) -> Box<Decided> {
         let proof_use = actor.proof_use();
         let subjects = OnceLock::new();
-        Box::new(Decided { call, subject, facts: facts.clone(), ruling, proof_use, subjects })
+        Box::new(Decided {
+            call,
+            subject,
+            facts: facts.clone(),
+            ruling,
+            observed,
+            beyond_limit: false,
+            proof_use,
+            subjects,
+        })
     }
 
     fn scope(&self) -> KeyScope {
@@ -52,6 +69,11 @@ impl Decided {
             arguments: envelope::arguments(&self.call),
             result: Vec::new(),
         }
+    }
+
+    /// The limit of calls that this one takes from.
+    fn limit(&self) -> Option<(Digest, CallLimit)> {
+        self.call.slice().agent.limit.filter(|_| !self.beyond_limit)
     }
 
     fn subjects(&self) -> &Subjects {
@@ -140,6 +162,27 @@ impl Clearance {
         self.decided.facts.trace
     }
 
+    /// What enforcing would have decided, where the agent is observed and it is not an allow.
+    #[must_use]
+    pub fn would(&self) -> Option<Decision> {
+        self.decided.observed.then_some(self.decided.ruling.decision)
+    }
+
+    /// The same for an agent that is observed whose boundary's limit is used up: recorded as what
+    /// would be denied. For any other agent it comes back as an error, unchanged.
+    pub fn beyond_limit(mut self) -> Result<Clearance, Clearance> {
+        let decided = self.decided.as_mut();
+        if !decided.call.slice().agent.observes(decided.facts.now) || decided.beyond_limit {
+            return Err(self);
+        }
+        decided.beyond_limit = true;
+        if !decided.observed {
+            decided.observed = true;
+            decided.ruling = Ruling { note: None, ..Ruling::deny(Code::LimitReached, "") };
+        }
+        Ok(self)
+    }
+
     /// True if the action is consequential (design §1, invariant 0).
     #[must_use]
     pub fn is_consequential(&self) -> bool {
@@ -152,7 +195,7 @@ impl Clearance {
     #[must_use]
     pub fn departs_durable(&self) -> bool {
         let decided = &self.decided;
-        let limited = decided.call.slice().agent.limit.is_some();
+        let limited = decided.limit().is_some();
         self.is_consequential() || limited || decided.proof_use.is_some() || decided.ruling.approved
     }
 }
@@ -177,7 +220,7 @@ impl Recordable for Clearance {
         conditions.push(Condition::Opens(decided.facts.entry));
         conditions.push(decided.not_revoked());
         conditions.extend(decided.proof_use.map(|(what, until)| Condition::Unused { what, until }));
-        if let Some((what, limit)) = decided.call.slice().agent.limit {
+        if let Some((what, limit)) = decided.limit() {
             conditions.push(Condition::Within { what, max: limit.max, window: limit.window, now });
         }
         let approval = decided.facts.approval.as_ref().filter(|_| decided.ruling.approved);

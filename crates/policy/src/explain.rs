@@ -164,7 +164,7 @@ fn not_granted(published: &Published, agent: &AgentEntry, slice: &Slice) -> Stri
         (false, Some(_), _) => {
             format!("no grant: `only:` of agent `{name}` ({at}) does not name {action}")
         }
-        (false, None, Grant::Yes | Grant::ByIntent | Grant::No) => {
+        (false, None, Grant::Yes | Grant::ByIntent | Grant::No | Grant::Outside) => {
             let known = published.agents.contains_key(name);
             let standing = if known { "no permit applies" } else { "the agent does not exist" };
             format!("no grant: {standing} for agent `{name}` ({at}) and {action}")

@@ -78,11 +78,14 @@ impl Compiled {
             }
             let users = agent.declared.users.as_ref();
             let users = users.map_or_else(|| "nobody".to_owned(), ToString::to_string);
+            if let Some(until) = agent.declared.observe_until {
+                append(out, format_args!("//   observed, not held back, until {until}\n"));
+            }
             append(out, format_args!("//   serves {users}\n//   can:\n"));
             for (number, grant) in agent.reach.actions.iter().zip(&agent.reach.grants) {
                 let Some(entry) = self.published.catalog.at(*number) else { continue };
                 let line = match grant {
-                    Grant::No => continue,
+                    Grant::No | Grant::Outside => continue,
                     Grant::Yes => "",
                     Grant::ByIntent => " (under a task of an intent that names it)",
                 };

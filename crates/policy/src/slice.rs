@@ -8,7 +8,7 @@ use crate::reads::Reads;
 use crate::rule::{Asking, Rule};
 use crate::shape::Others;
 use cedar_policy::{Effect, Entities, EntityUid, PolicySet};
-use model::{Name, RiskTier};
+use model::{Name, RiskTier, Timestamp};
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,6 +54,9 @@ impl Slice {
         let entry = Arc::clone(published.catalog.at(number).expect("a number of the catalog"));
         let grant = agent.reach.grant(number);
         let mut rules = vec![Guard::Grant.number()];
+        if grant == Grant::Outside {
+            rules.push(Guard::Boundary.number());
+        }
         if published.denies_data(&agent, &entry) {
             rules.push(Guard::Data.number());
         }
@@ -64,7 +67,8 @@ impl Slice {
             rules.push(Guard::Extra.number());
         }
         // A permit by hand never names a `high` action in the sense of `only:`, so it grants none.
-        let unnamed = entry.action.risk == RiskTier::High && grant == Grant::No;
+        let unnamed =
+            entry.action.risk == RiskTier::High && matches!(grant, Grant::No | Grant::Outside);
         rules.extend(published.fitting(&agent, &entry).into_iter().filter(|number| {
             let permits = |rule: &Arc<Rule>| rule.effect == Effect::Permit;
             !(unnamed && published.rule(*number).is_some_and(permits))
@@ -91,6 +95,12 @@ impl Slice {
     #[must_use]
     pub fn agent(&self) -> &AgentEntry {
         &self.agent
+    }
+
+    /// Whether the action exists for the agent at this time: outside its boundary, only while it is observed.
+    #[must_use]
+    pub fn exists(&self, now: Timestamp) -> bool {
+        self.grant != Grant::Outside || self.agent.observes(now)
     }
 
     /// The approval rule that a rule's asking means here.

@@ -4,7 +4,7 @@ use super::{App, world};
 use gate::Edge;
 use identity::{AgentKeys, SigningKey, VerificationKeys};
 use issuer::{Directory, RegisteredAgent, TaskGrant};
-use model::{AgentName, Code, Digest, TaskId, Timestamp, declared::UpstreamKind};
+use model::{AgentName, Code, Digest, TaskId, Timestamp, UpstreamName, declared::UpstreamKind};
 use policy::TaskFacts;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,10 @@ impl Directory for App {
             AgentKeys::parse(&world::agent_keys(&self.store.state(), name.as_str())?).ok()?;
         let declared = world.compiled.declared();
         let boundary = declared.boundaries.get(&entry.declared.boundary)?;
-        let doors = boundary.upstreams.iter().filter_map(|upstream| {
+        let all = declared.upstreams.keys();
+        let observed = entry.observes(self.clock.now());
+        let inside = |upstream: &&UpstreamName| observed || boundary.upstreams.contains(*upstream);
+        let doors = all.filter(inside).filter_map(|upstream| {
             let edge = match declared.upstreams.get(upstream)?.kind {
                 UpstreamKind::Mcp => Edge::Mcp,
                 UpstreamKind::Http => Edge::Http,

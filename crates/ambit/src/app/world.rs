@@ -48,16 +48,20 @@ pub(crate) fn build(store: &Store, now: Timestamp) -> anyhow::Result<World> {
 pub(crate) fn declared(state: &State) -> anyhow::Result<Declared> {
     let Some(text) = state.rows.get(DECLARED) else { return Ok(Declared::default()) };
     let text = String::from_utf8(text.to_vec())?;
-    let files = rows(state, POLICIES).map(|(name, text)| {
-        Ok(PolicyFile { path: format!("policies/{name}"), text: String::from_utf8(text.to_vec())? })
-    });
-    let files: anyhow::Result<Vec<PolicyFile>> = files.collect();
-    let read = declared::read("ambit.yaml", &text, files?);
+    let read = declared::read("ambit.yaml", &text, policy_files(state)?);
     read.map(|(declared, _)| declared).map_err(|problems| {
         let first =
             problems.diagnostics.first().map(|problem| problem.message.clone()).unwrap_or_default();
         anyhow::anyhow!("the applied `ambit.yaml` cannot be read any more: {first}")
     })
+}
+
+/// The policies that were applied.
+pub(crate) fn policy_files(state: &State) -> anyhow::Result<Vec<PolicyFile>> {
+    let file = |(name, text): (&str, &[u8])| {
+        Ok(PolicyFile { path: format!("policies/{name}"), text: String::from_utf8(text.to_vec())? })
+    };
+    rows(state, POLICIES).map(file).collect()
 }
 
 /// The pinned definitions.

@@ -21,7 +21,12 @@ pub(super) async fn run(command: Command, output: &Output) -> anyhow::Result<Exi
     match command {
         Command::Token(options) => token(options, output).await,
         Command::Apply(options) => apply(options, output).await,
+        Command::Diff(options) => {
+            diff(&options.declared.path, &options.data.data, options.exit_code, output).await
+        }
+        Command::Export(options) => export(options, output).await,
         Command::Ledger(Ledger::Verify(options)) => verify(&options, output),
+        Command::Report(cli::Report::Would(options)) => would(options, output).await,
         Command::Why(options) => {
             let request = Request::Why { trace: options.trace, agent: options.agent };
             ask(&options.data.data, request, output, views::why).await
@@ -56,6 +61,11 @@ async fn ask(
 fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
     Ok(match command {
         Command::Agent(command) => agent(command),
+        Command::History(data) => (data.data, Request::History, views::history),
+        Command::Rollback(options) => {
+            let cli::Rollback { revision, reason, skip_tests, data } = options;
+            (data.data, Request::Rollback { revision, reason, skip_tests }, views::applied)
+        }
         Command::Task(Task::Open(options)) => {
             let params = pairs(&options.params)?;
             let cli::TaskOpen { agent, intent, user, trigger, data, .. } = options;
@@ -151,9 +161,86 @@ async fn token(options: cli::Token, output: &Output) -> anyhow::Result<Exit> {
 }
 
 async fn apply(options: cli::Apply, output: &Output) -> anyhow::Result<Exit> {
+    if options.dry_run {
+        return diff(&options.declared.path, &options.data.data, false, output).await;
+    }
     let loaded = config::load(&options.declared.path)?;
-    let request = Request::Apply { files: loaded.files };
-    ask(&options.data.data, request, output, views::members).await
+    let cli::Apply { reason, skip_tests, data, .. } = options;
+    let request = Request::Apply { files: loaded.files, reason, skip_tests };
+    ask(&data.data, request, output, views::applied).await
+}
+
+async fn diff(path: &Path, data: &Path, exit_code: bool, output: &Output) -> anyhow::Result<Exit> {
+    let loaded = config::load(path)?;
+    let difference = control::ask(data, None, Request::Diff { files: loaded.files }).await?;
+    output.answer(&difference, views::difference)?;
+    let is = |member: &str| difference.get(member).and_then(Value::as_bool).unwrap_or(false);
+    let failed = difference.get("failed").and_then(Value::as_array);
+    Ok(match (failed.is_some_and(|failed| !failed.is_empty()), exit_code && is("differs")) {
+        (true, _) => Exit::Unproven,
+        (false, true) => Exit::Differs,
+        (false, false) => Exit::Ok,
+    })
+}
+
+async fn export(options: cli::Export, output: &Output) -> anyhow::Result<Exit> {
+    let exported = control::ask(&options.data.data, None, Request::Export).await?;
+    let files = exported.get("files").and_then(Value::as_object).context("no files came")?;
+    let mut written = Vec::new();
+    for (name, text) in files {
+        let path = options.directory.join(name);
+        anyhow::ensure!(
+            options.force || !path.exists(),
+            "`{}` is there: choose another directory, or `--force`",
+            path.display()
+        );
+        written.push((path, text.as_str().unwrap_or_default()));
+    }
+    for (path, text) in &written {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("`{}` cannot be made", parent.display()))?;
+        }
+        std::fs::write(path, text)
+            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
+    let names: Vec<String> = written.iter().map(|(path, _)| path.display().to_string()).collect();
+    output.answer(&serde_json::json!({ "written": names }), |_| {
+        names.iter().map(|name| format!("{name}\n")).collect()
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn would(options: cli::ReportWould, output: &Output) -> anyhow::Result<Exit> {
+    let request = Request::ReportWould { agent: options.agent, since: options.since };
+    let mut report = control::ask(&options.data.data, None, request).await?;
+    let (before, after) = (member(&report, "before"), member(&report, "after"));
+    let path = config::main_file(&options.config);
+    let changed = !after.is_empty();
+    let diff = if changed { views::patch(&path, &before, &after) } else { String::new() };
+    if options.write && changed {
+        let found = std::fs::read_to_string(&path)
+            .with_context(|| format!("`{}` cannot be read", path.display()))?;
+        anyhow::ensure!(
+            found == before,
+            "`{}` is not what is in force: `ambit apply` it first, or write what `ambit export` gives",
+            path.display()
+        );
+        std::fs::write(&path, after)
+            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
+    if options.diff {
+        output.line(diff.trim_end())?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(members) = report.as_object_mut() {
+        members.remove("before");
+        members.remove("after");
+        members.insert("diff".into(), diff.into());
+        members.insert("written".into(), (options.write && changed).into());
+    }
+    output.answer(&report, views::would)?;
+    Ok(Exit::Ok)
 }
 
 fn verify(options: &cli::LedgerVerify, output: &Output) -> anyhow::Result<Exit> {

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Exit> {
     let checked = config::load(&options.path).and_then(|loaded| {
         let compiled = loaded.compile()?;
+        config::check_observation(&loaded, now())?;
         if !options.without_secrets {
             config::check_secrets(&loaded, options.secrets_dir.as_deref())?;
         }

@@ -1,7 +1,10 @@
 //! The lines of the control socket.
 
 use super::Failed;
-use crate::{config::Files, exit::Exit};
+use crate::{
+    config::{ConfigError, Files},
+    exit::Exit,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -42,7 +45,15 @@ pub(crate) enum Request {
     /// Revokes.
     Revoke { kind: Which, name: String, reason: String },
     /// Makes this declared state the one in force.
-    Apply { files: Files },
+    Apply { files: Files, reason: Option<String>, skip_tests: bool },
+    /// What applying it would change.
+    Diff { files: Files },
+    /// The declared states that were in force.
+    History,
+    /// Brings one of them back.
+    Rollback { revision: String, reason: String, skip_tests: bool },
+    /// The declared state in force, as files.
+    Export,
     /// Actions, newest last.
     TraceList {
         agent: Option<String>,
@@ -52,6 +63,8 @@ pub(crate) enum Request {
     },
     /// All records of a trace or an entry.
     TraceShow { trace: String },
+    /// What enforcing would have refused of an observed agent.
+    ReportWould { agent: String, since: String },
     /// Why a trace or an entry, or the last refusal, was decided as it was.
     Why { trace: Option<String>, agent: Option<String> },
     /// The ledger's public key.
@@ -102,8 +115,9 @@ impl From<anyhow::Result<Value>> for Reply {
         match served {
             Ok(value) => Reply::Ok(value),
             Err(error) => {
-                let exit =
-                    error.downcast_ref::<Failed>().map_or(Exit::Failed, |failed| failed.exit);
+                let failed = error.downcast_ref::<Failed>().map(|failed| failed.exit);
+                let invalid = error.downcast_ref::<ConfigError>().map(ConfigError::exit);
+                let exit = failed.or(invalid).unwrap_or(Exit::Failed);
                 let message = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
                 Reply::Failed { exit: exit.number(), message }
             }

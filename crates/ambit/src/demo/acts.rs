@@ -6,13 +6,13 @@ use super::{
     agent::{Agent, Step, proof},
     client, ledger,
     page::{Act, Mark},
-    stage::{Stage, text},
+    stage::Stage,
 };
 use crate::control::Request;
 use anyhow::Context as _;
 use hyper::StatusCode;
 use identity::{AgentKey, Algorithm};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Instant;
 
 /// How many acts there are.
@@ -181,13 +181,12 @@ async fn freeze(stage: &mut Stage) -> anyhow::Result<Act> {
     let agent = stage.helpdesk.as_ref().context("act 4 comes first")?;
     let step = agent.read("4712").await?;
     let took = started.elapsed().as_millis();
+    let stopped = frozen.pointer("/selected/0").and_then(Value::as_str);
+    let stopped = stopped.context("the gate's answer names nothing that is stopped")?;
     let reached = stage.reached()?;
     stage.served_for_helpdesk += reached.count();
     show(&mut act, std::slice::from_ref(&step));
-    act.line(
-        Mark::Note,
-        format!("from the command to the refused call: {took} ms ({})", text(&frozen, "agent")?),
-    );
+    act.line(Mark::Note, format!("from the command to the refused call: {took} ms ({stopped})"));
     let recorded = ledger::actions(stage, "helpdesk").await?;
     let last = recorded.get(before..).unwrap_or_default();
     act.check(reached.count() == 0, "no upstream saw its next call");

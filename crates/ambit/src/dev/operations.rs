@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
-use prometheus_client::registry::Registry;
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use serde_json::json;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -11,13 +11,20 @@ use tokio_util::sync::CancellationToken;
 struct Operations {
     app: Arc<App>,
     registry: Registry,
+    observed: Gauge,
 }
 
 /// Serves until told to stop.
 pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
     let mut registry = Registry::default();
     app.gate.metrics().register(&mut registry);
-    let state = Arc::new(Operations { app, registry });
+    let observed = Gauge::default();
+    registry.register(
+        "ambit_observed_agents",
+        "Agents in `mode: observe`, which nothing holds back",
+        observed.clone(),
+    );
+    let state = Arc::new(Operations { app, registry, observed });
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -40,6 +47,8 @@ async fn ready(State(operations): State<Arc<Operations>>) -> (StatusCode, Json<s
 }
 
 async fn metrics(State(operations): State<Arc<Operations>>) -> Result<String, StatusCode> {
+    let observed = i64::try_from(crate::ops::observed(&operations.app).len()).unwrap_or(i64::MAX);
+    operations.observed.set(observed);
     let mut text = String::new();
     let encoded = prometheus_client::encoding::text::encode(&mut text, &operations.registry);
     encoded.map(|()| text).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

@@ -1,5 +1,6 @@
 //! Asks the person at the terminal of `dev`; nothing but this terminal answers.
 
+use super::watch::{Proposal, Proposals};
 use crate::{app::App, limits};
 use gate::decide::hold::Shown;
 use std::{
@@ -12,7 +13,50 @@ use tokio_util::sync::CancellationToken;
 /// What the record of an answer says of its proof: a development terminal meets any rule, and says so.
 const PROOF: &str = "terminal (development)";
 
-/// Shows each open ask, oldest first, and takes `y` or `n`.
+/// What is asked at the terminal.
+enum Question {
+    /// An action waits for a human.
+    Ask(Arc<Shown>),
+    /// A change of the declared files widens.
+    Change(Arc<Proposal>),
+}
+
+impl Question {
+    /// The oldest ask; without one, the change that waits.
+    fn next(app: &App) -> Option<Question> {
+        let ask = app.gate.asks().waiting(app.clock.now()).into_iter().next();
+        ask.map(Question::Ask).or_else(|| app.proposals.waiting().map(Question::Change))
+    }
+
+    fn id(&self) -> String {
+        match self {
+            Question::Ask(ask) => ask.id.to_string(),
+            Question::Change(proposal) => proposal.number.to_string(),
+        }
+    }
+
+    fn show(&self) {
+        match self {
+            Question::Ask(ask) => show(ask),
+            Question::Change(proposal) => {
+                let lines: Vec<String> = proposal.shown.lines().map(visible).collect();
+                say(&format!("\n⧗ {}\n  apply? [y/n] ", lines.join("\n")));
+            }
+        }
+    }
+
+    async fn answer(&self, app: &App, approved: bool, by: &str) -> String {
+        match self {
+            Question::Ask(ask) => match app.gate.answer(ask.id, approved, by, PROOF).await {
+                Ok(()) => (if approved { "approved once\n" } else { "declined\n" }).to_owned(),
+                Err(error) => format!("{error}\n"),
+            },
+            Question::Change(proposal) => Proposals::answer(app, proposal, approved).await,
+        }
+    }
+}
+
+/// Shows each question, the oldest ask first, and takes `y` or `n`.
 pub(crate) async fn answer(app: Arc<App>, stop: CancellationToken) {
     if !std::io::stdin().is_terminal() {
         return;
@@ -21,22 +65,24 @@ pub(crate) async fn answer(app: Arc<App>, stop: CancellationToken) {
     let by = format!("uid {}", rustix::process::getuid().as_raw());
     let mut shown = None;
     loop {
-        let next = app.gate.asks().waiting(app.clock.now()).into_iter().next();
-        if next.as_ref().map(|ask| ask.id) != shown {
-            shown = next.as_ref().map(|ask| ask.id);
-            if let Some(ask) = &next {
+        let next = Question::next(&app);
+        let id = next.as_ref().map(Question::id);
+        if id != shown {
+            shown = id;
+            if let Some(question) = &next {
                 forget_typed(&mut lines).await;
-                show(ask);
+                question.show();
             }
         }
         let line = tokio::select! {
             line = lines.recv() => line,
             () = app.gate.asks().arrived() => continue,
+            () = app.proposals.arrived() => continue,
             () = tokio::time::sleep(std::time::Duration::from_secs(1)) => continue,
             () = stop.cancelled() => return,
         };
         let Some(line) = line else { return };
-        let Some(ask) = next else { continue };
+        let Some(question) = next else { continue };
         let approved = match line.trim() {
             "y" | "yes" => true,
             "n" | "no" => false,
@@ -45,10 +91,7 @@ pub(crate) async fn answer(app: Arc<App>, stop: CancellationToken) {
                 continue;
             }
         };
-        match app.gate.answer(ask.id, approved, &by, PROOF).await {
-            Ok(()) => say(if approved { "approved once\n" } else { "declined\n" }),
-            Err(error) => say(&format!("{error}\n")),
-        }
+        say(&question.answer(&app, approved, &by).await);
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn show(app: &App, agent: &str) -> anyhow::Result<Value> {
     let mut row = entry.map(|entry| row(app, entry)).unwrap_or_default();
     let mut actions = Vec::new();
     for upstream in world.compiled.declared().upstreams.keys() {
-        for found in world.compiled.visible(&name, upstream) {
+        for found in world.compiled.visible(&name, upstream, app.clock.now()) {
             actions.push(json!({
                 "name": found.id.to_string(),
                 "risk": found.action.risk.as_str(),
@@ -50,8 +50,15 @@ fn row(app: &App, entry: &AgentEntry) -> Value {
         "keys": credentials.keys.as_deref().unwrap_or("(made by dev)"),
         "ttl": credentials.ttl.to_string(),
         "frozen": frozen,
+        "mode": if entry.observes(app.clock.now()) { "observe" } else { "enforce" },
+        "observe_until": entry.declared.observe_until.map(day),
         "line": line,
     })
+}
+
+/// The day that `observe_until` states.
+pub(super) fn day(until: model::Timestamp) -> String {
+    until.to_string().chars().take(10).collect()
 }
 
 /// The private key that `dev` made for an agent. That it was handed out is recorded first.

@@ -1,5 +1,6 @@
-//! Makes a declared state the one in force: checked, tested, recorded, then published.
+//! Makes a declared state the one in force: checked, tested, compared, recorded, then published.
 
+use super::revisions;
 use crate::{
     app::{App, Control, agent_key_name, world},
     config::{self, Files, Loaded},
@@ -9,47 +10,134 @@ use crate::{
 };
 use anyhow::Context as _;
 use model::record::StateChange;
+use policy::{CaseResult, Compiled, Difference, Direction};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
+
+/// How a state comes into force.
+pub(crate) struct How {
+    /// `apply`, `rollback`, `watch`.
+    pub(crate) what: &'static str,
+    /// Why, in the words of who did it.
+    pub(crate) reason: String,
+    /// Failing tests do not hold it, if it only narrows.
+    pub(crate) skip_tests: bool,
+}
+
+/// A state that was compared with the one in force.
+pub(crate) struct Compared {
+    /// What differs in access.
+    pub(crate) differences: Vec<Difference>,
+    /// Whether anybody gains.
+    pub(crate) widens: bool,
+    /// How its `tests:` came out.
+    pub(crate) tests: Vec<CaseResult>,
+    compiled: Compiled,
+}
 
 /// Applies texts that came over the control socket.
-pub(super) async fn apply(app: &App, files: Files) -> anyhow::Result<Value> {
+pub(super) async fn apply(app: &App, files: Files, how: How) -> anyhow::Result<Value> {
     let loaded = config::from_files(files)?;
-    let applied = apply_files(app, &loaded).await?;
+    let applied = apply_as(app, &loaded, how).await?;
     app.ensure_agent_keys().await?;
     Ok(applied)
 }
 
-/// Applies files that were read. Nothing changes unless every problem is solved and every test passes.
+/// Applies files that were read at a start.
 pub(crate) async fn apply_files(app: &App, loaded: &Loaded) -> anyhow::Result<Value> {
+    let reason = format!("`{}` applied", loaded.files.path);
+    apply_as(app, loaded, How { what: "apply", reason, skip_tests: false }).await
+}
+
+/// Compares with what is in force; everything that can be wrong with the files is an error.
+pub(crate) fn compare(app: &App, loaded: &Loaded) -> anyhow::Result<Compared> {
     config::check_secrets(loaded, app.settings.secrets_dir.as_deref())?;
-    let state = app.store.state();
-    let compiled = loaded.compile_with(&world::definitions(&state)?)?;
-    let results = compiled.run_tests(app.clock.now());
-    let failed: Vec<_> = results.iter().filter(|result| !result.passed).collect();
-    if !failed.is_empty() {
+    config::check_observation(loaded, app.clock.now())?;
+    let compiled = loaded.compile_with(&world::definitions(&app.store.state())?)?;
+    let differences = app.gate.world().compiled.differences(&compiled);
+    let widens = differences.iter().any(|found| found.direction == Direction::Widens);
+    let tests = compiled.run_tests(app.clock.now());
+    Ok(Compared { differences, widens, tests, compiled })
+}
+
+/// Applies files that were read. Nothing changes unless every problem is solved and every test passes; tests may be
+/// skipped only by a change that gives nobody more.
+pub(crate) async fn apply_as(app: &App, loaded: &Loaded, how: How) -> anyhow::Result<Value> {
+    let compared = compare(app, loaded)?;
+    let failed: Vec<_> = compared.tests.iter().filter(|result| !result.passed).collect();
+    if !failed.is_empty() && (!how.skip_tests || compared.widens) {
         let lines: Vec<String> = failed.iter().map(|result| views::case_line(result)).collect();
+        let skipped =
+            if how.skip_tests { "; tests are skipped only where nobody gains" } else { "" };
         let message = format!(
-            "nothing was applied: {} of {} tests fail\n{}",
+            "nothing was applied: {} of {} tests fail{skipped}\n{}",
             failed.len(),
-            results.len(),
+            compared.tests.len(),
             lines.join("\n")
         );
         return Err(Failed { exit: Exit::Unproven, message }.into());
     }
+    let state = app.store.state();
     let changes = changes(app, &state, loaded)?;
-    let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
-    let answer = json!({
+    let keys: Vec<String> = changes.iter().map(|change| change.key.clone()).collect();
+    let mut answer = json!({
         "changed": keys,
-        "policies": compiled.digest().to_string(),
-        "tests": results.len(),
+        "policies": compared.compiled.digest().to_string(),
+        "tests": compared.tests.len(),
+        "tests_failed": failed.len(),
         "agents": loaded.declared.agents.len(),
+        "widens": compared.widens,
+        "access": views::differences(&compared.differences),
     });
     if !changes.is_empty() {
-        let reason = format!("`{}` applied", loaded.files.path);
-        app.control(Control { what: "apply", reason, changes }).await?;
+        let (rev, kept) = revisions::next(app, &state, &loaded.files, &how, &compared)?;
+        let changes = changes.into_iter().chain(kept).collect();
+        let Control { what, reason, .. } =
+            Control { what: how.what, reason: how.reason, changes: Vec::new() };
+        app.control(Control { what, reason, changes }).await?;
+        if let Some(members) = answer.as_object_mut() {
+            members.insert("revision".into(), rev.into());
+        }
     }
     Ok(answer)
+}
+
+/// What applying these texts would change, without doing it.
+pub(super) fn difference(app: &App, files: Files) -> anyhow::Result<Value> {
+    let before = revisions::in_force(&app.store.state())?;
+    let loaded = config::from_files(files)?;
+    let compared = compare(app, &loaded)?;
+    let patch = patch(&before, &loaded.files);
+    let failed: Vec<&CaseResult> = compared.tests.iter().filter(|case| !case.passed).collect();
+    Ok(json!({
+        "differs": !patch.is_empty(),
+        "widens": compared.widens,
+        "access": views::differences(&compared.differences),
+        "tests": compared.tests.len(),
+        "failed": failed.iter().map(|case| views::case_line(case)).collect::<Vec<_>>(),
+        "patch": patch,
+    }))
+}
+
+/// The texts' differences, file by file.
+pub(super) fn patch(before: &Files, after: &Files) -> String {
+    let mut out = String::new();
+    let mut file = |path: &str, before: &str, after: &str| {
+        if before != after {
+            out.push_str(&views::patch(Path::new(path), before, after));
+        }
+    };
+    file("ambit.yaml", &before.main, &after.main);
+    for (before, after) in [(&before.policies, &after.policies), (&before.keys, &after.keys)] {
+        let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        for path in paths {
+            let text = |files: &std::collections::BTreeMap<String, String>| {
+                files.get(path).cloned().unwrap_or_default()
+            };
+            file(path, &text(before), &text(after));
+        }
+    }
+    out
 }
 
 /// The rows that differ from those in force.

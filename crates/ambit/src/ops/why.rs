@@ -10,7 +10,7 @@ use model::{
     ActionId, AskId, Code, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId,
     record::RecordKind,
 };
-use policy::{Approval, Explanation, Facts, Subject, TaskFacts};
+use policy::{Approval, Compiled, Explanation, Facts, Subject, TaskFacts};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use store::{Filter, Record};
@@ -32,7 +32,7 @@ pub(super) async fn why(
     let mut decisions = decisions.filter(|record| action(record).is_some());
     let record = match of {
         Some(_) => decisions.next(),
-        None => decisions.find(|record| record.leaf.kind != RecordKind::Opened),
+        None => decisions.find(|record| is_refusal(record)),
     };
     let record = record.ok_or_else(|| {
         usage(
@@ -40,6 +40,15 @@ pub(super) async fn why(
         )
     })?;
     Ok(explain(app, &app.gate.world(), record))
+}
+
+/// Refused, asked, or let pass only because the agent is observed.
+fn is_refusal(record: &Record) -> bool {
+    let would = || {
+        let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
+        text(&envelope, "decision").is_some_and(|decision| decision.starts_with("would_"))
+    };
+    record.leaf.kind != RecordKind::Opened || would()
 }
 
 fn action(record: &Record) -> Option<ActionId> {
@@ -55,7 +64,7 @@ fn explain(app: &App, world: &World, record: &Record) -> Value {
     let same_policies = text(&envelope, "policies")
         .is_none_or(|digest| digest == world.compiled.digest().to_string());
     let agrees = again.as_ref().is_some_and(|again| {
-        Some(again.decision.as_str()) == envelope.get("decision").and_then(Value::as_str)
+        Some(again.decision.as_str()) == decided(&envelope)
             && again.code.map(Code::slug) == envelope.get("code").and_then(Value::as_str)
     });
     let told = again.filter(|_| agrees && same_policies);
@@ -80,6 +89,12 @@ fn explain(app: &App, world: &World, record: &Record) -> Value {
         "reasons": envelope.get("reasons"),
         "evaluated_on": if told.is_some() { "the recorded facts" } else { "the record alone: its policies are no longer in force, or it was refused before policy" },
     })
+}
+
+/// What was decided; for an agent that was observed, what would have been.
+fn decided(envelope: &Value) -> Option<&str> {
+    let decision = envelope.get("decision").and_then(Value::as_str)?;
+    Some(decision.strip_prefix("would_").unwrap_or(decision))
 }
 
 /// What stops this call at the moment: since when, and why.
@@ -130,15 +145,37 @@ fn recorded_sentence(app: &App, envelope: &Value, user: Option<&str>) -> String 
         .unwrap_or_else(|| "it was allowed".to_owned())
 }
 
+/// What these policies decide of a recorded call, as if this version of its agent had sent it.
+pub(super) fn explained_by(
+    compiled: &Compiled,
+    record: &Record,
+    version: Digest,
+) -> Option<Explanation> {
+    let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
+    let agent = Name::new(&text(&envelope, "agent")?).ok()?;
+    let missing = compiled.missing(&agent, &action(record)?);
+    missing.or_else(|| evaluate(compiled, record, &envelope, Some(version)))
+}
+
 /// The explanation under the policies in force, if they still know this version of the agent.
 fn evaluate_again(world: &World, record: &Record, envelope: &Value) -> Option<Explanation> {
+    evaluate(&world.compiled, record, envelope, None)
+}
+
+fn evaluate(
+    compiled: &Compiled,
+    record: &Record,
+    envelope: &Value,
+    version: Option<Digest>,
+) -> Option<Explanation> {
     let personal = record.personal.as_ref()?;
     let (subject_part, arguments) = (read(&personal.subject), canonical_of(&personal.arguments)?);
     let facts = facts(record, envelope, &subject_part, &personal.subject)?;
-    let subject = subject(envelope, &facts)?;
-    let slice = world.compiled.slice(&subject.version, &action(record)?)?;
+    let mut subject = subject(envelope, &facts)?;
+    subject.version = version.unwrap_or(subject.version);
+    let slice = compiled.slice(&subject.version, &action(record)?)?;
     let call = slice.look_up(arguments.get("arguments")?.clone()).ok()?;
-    Some(policy::why(&world.compiled, &subject, &call, &facts))
+    Some(policy::why(compiled, &subject, &call, &facts))
 }
 
 fn subject(envelope: &Value, facts: &Facts) -> Option<Subject> {

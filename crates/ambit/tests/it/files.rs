@@ -130,13 +130,13 @@ fn mistakes_are_shown_with_their_place() {
         2,
         &expect![[r#"
             --- stderr
-              × `mode` is not enforced yet: remove it
+              × `mode: observe` needs an end
                 ╭─[ambit.yaml:10:5]
               9 │     owner: user:dana
              10 │     mode: observe
                 ·     ────
                 ╰────
-              help: nothing acts on it, so it would promise what is not kept
+              help: add `observe_until: YYYY-MM-DD`, at most 30 days ahead
 
             1 problem
         "#]],

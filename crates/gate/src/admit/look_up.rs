@@ -14,6 +14,7 @@ pub async fn look_up(
 ) -> Result<Call, Refusal> {
     let action = ActionId::new(request.upstream.clone(), &request.operation).ok();
     let slice = action.as_ref().and_then(|action| world.compiled.slice(&actor.version(), action));
+    let slice = slice.filter(|slice| slice.exists(gate.clock.now()));
     let Some(slice) = slice else {
         return Err(settle::refuse(gate, world, actor, request, Code::NotInCatalog, None).await);
     };

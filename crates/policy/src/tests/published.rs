@@ -66,7 +66,7 @@ fn it_is_shared_between_threads() {
 fn lists_show_what_can_be_done() {
     let compiled = base();
     let visible = |agent: &str, upstream: &str| -> Vec<String> {
-        let entries = compiled.visible(&name(agent), &name(upstream));
+        let entries = compiled.visible(&name(agent), &name(upstream), model::Timestamp(0));
         entries.map(|entry| entry.id.to_string()).collect()
     };
     assert_eq!(visible("helpdesk", "tickets"), ["tickets.close", "tickets.read", "tickets.update"]);

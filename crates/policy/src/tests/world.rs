@@ -51,6 +51,7 @@ fn agent(boundary: &str, only: Option<&[&str]>, users: Option<PartyName>, line: 
         only: only.map(|only| only.iter().map(|text| pattern(text)).collect()),
         users,
         credentials: Credentials { proof: Proof::None, keys: None, ttl: Duration::seconds(900) },
+        observe_until: None,
         line,
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn discovered() -> Value {
 /// it end the run.
 pub(super) fn tools(gate: &Gate, agent: &AgentName, upstream: &UpstreamName, era: Era) -> Value {
     let world = gate.world();
-    let visible = world.compiled.visible(agent, upstream);
+    let visible = world.compiled.visible(agent, upstream, gate.clock.now());
     let tools = visible
         .filter(|entry| !world.quarantined.contains(&entry.id))
         .filter_map(|entry| world.definitions.get(&entry.id))
