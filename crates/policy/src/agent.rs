@@ -41,6 +41,13 @@ pub(crate) enum Grant {
     Outside,
 }
 
+impl Grant {
+    /// Whether the one generated permit applies.
+    pub(crate) const fn is_granted(self) -> bool {
+        matches!(self, Grant::Yes | Grant::ByIntent)
+    }
+}
+
 /// What agents of one boundary with one narrowing can reach; shared among them.
 #[derive(Debug)]
 pub(crate) struct Reach {
@@ -65,8 +72,7 @@ impl Reach {
     /// The granted actions of the catalog.
     pub(crate) fn granted(&self) -> impl Iterator<Item = u32> {
         let pairs = self.actions.iter().zip(&self.grants);
-        let granted = |grant: Grant| matches!(grant, Grant::Yes | Grant::ByIntent);
-        pairs.filter(move |(_, grant)| granted(**grant)).map(|(action, _)| *action)
+        pairs.filter(|(_, grant)| grant.is_granted()).map(|(action, _)| *action)
     }
 }
 
@@ -95,6 +101,37 @@ impl AgentEntry {
     /// The entity of its version.
     pub(crate) fn principal(&self) -> EntityUid {
         self.lineage.first().cloned().unwrap_or_else(|| uid("Agent", self.name.as_str()))
+    }
+}
+
+/// What each decision reads of the agent. A slice holds a copy, so that a decision reads one place in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Principal {
+    pub(crate) version: Digest,
+    pub(crate) name: AgentName,
+    pub(crate) uid: EntityUid,
+    users: Option<PartyName>,
+}
+
+impl Principal {
+    pub(crate) fn of(agent: &AgentEntry) -> Principal {
+        Principal {
+            version: agent.version,
+            name: agent.name.clone(),
+            uid: agent.principal(),
+            users: agent.declared.users.clone(),
+        }
+    }
+
+    /// Whether it may act for this user, or for itself where there is none.
+    pub(crate) fn serves(&self, user: Option<&Name>, groups: &BTreeSet<Name>) -> bool {
+        match (&self.users, user) {
+            (None, user) => user.is_none(),
+            (Some(PartyName::User(served)), Some(user)) => served == user,
+            (Some(PartyName::Group(served)), Some(_)) => groups.contains(served),
+            // No issuer of humans is enforced: nobody of one is served.
+            (Some(PartyName::Issuer(_)), Some(_)) | (Some(_), None) => false,
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! What is published: everything that decisions need, made once from declared state.
 
-use crate::agent::{AgentEntry, Grant};
+use crate::agent::{AgentEntry, Grant, Reach};
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::digest::sha256;
 use crate::guard::{Guard, TEMPLATE_VERSION};
 use crate::rule::Rule;
-use crate::slice::{RuleSet, Slice};
+use crate::slice::{Conditions, RuleSet, Slice};
 use crate::written::{Index, Written};
 use crate::{Definitions, Problem, agent, catalog, check, entities, schema, written};
-use cedar_policy::{Effect, Entities, Schema};
+use cedar_policy::{Effect, Entities, Policy, PolicyId, Schema};
 use model::declared::Declared;
 use model::{ActionId, AgentName, Digest, Timestamp, UpstreamName};
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +24,8 @@ pub struct Compiled {
 /// The slices of one agent, each made at its first use.
 struct AgentSlots {
     agent: Arc<AgentEntry>,
+    /// The agent's, here too, so that finding a slice reads one place in memory.
+    reach: Arc<Reach>,
     slices: OnceLock<Box<[OnceLock<Arc<Slice>>]>>,
 }
 
@@ -40,7 +42,7 @@ pub(crate) struct Published {
     pub(crate) intents: crate::intent::Intents,
     pub(crate) params: Vec<String>,
     pub(crate) digest: Digest,
-    sets: Mutex<HashMap<Vec<u32>, Arc<RuleSet>>>,
+    conditions: Mutex<HashMap<Vec<PolicyId>, Arc<Conditions>>>,
 }
 
 /// Publishes declared state, or says everything that is wrong with it.
@@ -71,7 +73,7 @@ pub fn compile(declared: &Declared, definitions: &Definitions) -> Result<Compile
         digest: digest(&written),
         entities: Arc::new(entities),
         declared: Arc::new(declared.clone()),
-        sets: Mutex::default(),
+        conditions: Mutex::default(),
         agents,
         catalog,
         written,
@@ -91,9 +93,31 @@ fn internal(error: &dyn std::error::Error, problems: &[Problem]) -> Vec<Problem>
     problems.iter().cloned().chain(std::iter::once(own)).collect()
 }
 
+/// All rules by their numbers. Those of one effect and equal clauses decide alike once their scope is settled: they share
+/// one policy, so that many agents with the same rules need the memory of one.
 fn rules(written: &[Written]) -> Vec<Arc<Rule>> {
-    let guards = Guard::ALL.into_iter().map(|guard| Arc::new(guard.rule()));
-    guards.chain(written.iter().map(|written| Arc::new(written.rule.clone()))).collect()
+    let mut shared: HashMap<String, Policy> = HashMap::new();
+    let guards = Guard::ALL.into_iter().map(Guard::rule);
+    let rules = guards.chain(written.iter().map(|written| written.rule.clone())).zip(0_u32..);
+    rules
+        .map(|(rule, number)| {
+            let own = rule.resolved.new_id(PolicyId::new(number.to_string()));
+            let resolved = match own.to_cedar() {
+                Some(text) => {
+                    let first = shared.entry(text).or_insert_with(|| own.clone());
+                    if decide_alike(first, &own) { first.clone() } else { own }
+                }
+                None => own,
+            };
+            Arc::new(Rule { resolved, ..rule })
+        })
+        .collect()
+}
+
+/// Texts only find candidates: what is shared is equal as a tree.
+fn decide_alike(one: &Policy, other: &Policy) -> bool {
+    let clauses = |policy: &Policy| policy.to_pst().map(|tree| tree.body().clauses().clone()).ok();
+    one.effect() == other.effect() && clauses(one).is_some_and(|own| clauses(other) == Some(own))
 }
 
 /// The digest of all policies, of the engine and of the templates.
@@ -112,8 +136,9 @@ fn digest(written: &[Written]) -> Digest {
 impl Compiled {
     fn new(published: Published) -> Compiled {
         let slot = |agent: &Arc<AgentEntry>| {
-            let slot = AgentSlots { agent: Arc::clone(agent), slices: OnceLock::new() };
-            (agent.version, slot)
+            let (agent, reach) = (Arc::clone(agent), Arc::clone(&agent.reach));
+            let slot = AgentSlots { agent, reach, slices: OnceLock::new() };
+            (slot.agent.version, slot)
         };
         let slots = published.agents.values().map(slot).collect();
         Compiled { published: Arc::new(published), slots }
@@ -186,10 +211,10 @@ impl Compiled {
     pub fn slice(&self, version: &Digest, action: &ActionId) -> Option<Arc<Slice>> {
         let slot = self.slots.get(version)?;
         let number = self.published.catalog.find(action)?;
-        let at = slot.agent.reach.find(number)?;
+        let at = slot.reach.find(number)?;
         let all = slot
             .slices
-            .get_or_init(|| slot.agent.reach.actions.iter().map(|_| OnceLock::new()).collect());
+            .get_or_init(|| slot.reach.actions.iter().map(|_| OnceLock::new()).collect());
         let slice = all.get(at)?.get_or_init(|| {
             Arc::new(Slice::new(Arc::clone(&self.published), Arc::clone(&slot.agent), number))
         });
@@ -254,15 +279,21 @@ impl Published {
         }
     }
 
-    /// The set of these rules; equal ones are one.
-    pub(crate) fn set(&self, numbers: Vec<u32>) -> Arc<RuleSet> {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(set) = sets.get(&numbers) {
-            return Arc::clone(set);
-        }
-        let rules = numbers.iter().filter_map(|number| self.rule(*number).cloned()).collect();
-        let set = Arc::new(RuleSet::new(rules));
-        sets.insert(numbers, Arc::clone(&set));
-        set
+    /// The set of these rules; equal conditions are one.
+    pub(crate) fn set(&self, numbers: &[u32]) -> RuleSet {
+        let of_fact =
+            |number: u32| Guard::ALL.iter().any(|it| it.of_fact() && it.number() == number);
+        let chosen = |keep: &dyn Fn(u32) -> bool| -> Vec<Arc<Rule>> {
+            let numbers = numbers.iter().copied().filter(|number| keep(*number));
+            numbers.filter_map(|number| self.rule(number).cloned()).collect()
+        };
+        let (rules, ordinary) = (chosen(&|_| true), chosen(&|number| !of_fact(number)));
+        RuleSet { conditions: self.shared(&rules), ordinary: self.shared(&ordinary), rules }
+    }
+
+    fn shared(&self, rules: &[Arc<Rule>]) -> Arc<Conditions> {
+        let ids = rules.iter().map(|rule| rule.resolved.id().clone()).collect();
+        let mut held = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(held.entry(ids).or_insert_with(|| Arc::new(Conditions::of(rules))))
     }
 }

@@ -44,6 +44,10 @@ pub(crate) fn build(
     add("hour", &|| Ok(RestrictedExpression::new_long(hour(facts.now))))?;
     add("intent_ok", &|| Ok(RestrictedExpression::new_bool(intent_ok)))?;
     add("now_ms", &|| Ok(RestrictedExpression::new_long(facts.now.millis())))?;
+    add("served", &|| {
+        let served = call.slice().principal.serves(subject.user.as_ref(), &facts.user_groups);
+        Ok(RestrictedExpression::new_bool(served))
+    })?;
     add("weekday", &|| Ok(RestrictedExpression::new_long(weekday(facts.now))))?;
     if facts.task.is_some() {
         add("task", &|| task(call, facts))?;

@@ -5,7 +5,7 @@ use crate::context;
 use crate::evidence::{Ask, Clearance, Decided, Denial};
 use crate::facts::{Facts, Subject};
 use crate::rule::Rule;
-use crate::slice::{RuleSet, Slice};
+use crate::slice::{Conditions, RuleSet, Slice};
 use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
 use identity::Actor;
 use model::{Code, Decision, Name};
@@ -113,7 +113,7 @@ pub(crate) fn evaluate_with(
     facts: &Facts,
 ) -> Ruling {
     let slice = call.slice();
-    if subject.version != slice.agent.version || subject.agent != slice.agent.name {
+    if subject.version != slice.principal.version || subject.agent != slice.principal.name {
         return Ruling::undecidable("the slice belongs to another agent or version");
     }
     if let Some(task) = &facts.task {
@@ -144,10 +144,12 @@ fn passes(
     facts: &Facts,
 ) -> Result<(Pass, Option<Pass>), String> {
     let slice = call.slice();
-    complete(set, slice)?;
     let task = facts.task.as_deref();
     let intent = slice.published.intents.allow(task, slice.number, slice.grant, call.object());
-    let reads = &set.reads;
+    let served = slice.principal.serves(subject.user.as_ref(), &facts.user_groups);
+    let conditions = set.conditions(intent.is_ok() && served && call.extra.is_empty());
+    complete(conditions, slice)?;
+    let reads = &conditions.reads;
     let pairs = context::build(subject, call, facts, intent.is_ok(), reads)
         .map_err(|error| error.to_string())?;
     let lifts = reads.name("approved");
@@ -155,38 +157,39 @@ fn passes(
     let context = |pairs, approved| {
         context::with_approved(pairs, approved, reads).map_err(|error| error.to_string())
     };
-    let first = pass(set, slice, context(pairs, false)?)?;
+    let pass = |context| pass(set, conditions, slice, context);
+    let first = pass(context(pairs, false)?)?;
     let second = match again.filter(|_| !first.allowed) {
-        Some(pairs) => Some(pass(set, slice, context(pairs, true)?)?),
+        Some(pairs) => Some(pass(context(pairs, true)?)?),
         None => None,
     };
     Ok((first, second))
 }
 
-/// Every entity that scopes and conditions can name must be there: a forbid on a group silently
-/// does not match where the group is missing, and Cedar reports no error.
-fn complete(set: &RuleSet, slice: &Slice) -> Result<(), String> {
-    if set.broken {
+/// Every entity that scopes and conditions can name must be there, and every policy in the set.
+fn complete(conditions: &Conditions, slice: &Slice) -> Result<(), String> {
+    if conditions.broken {
         return Err("a policy of the slice could not be added".into());
     }
-    match slice.needed.iter().find(|uid| slice.entities.get(uid).is_none()) {
+    match &slice.missing {
         Some(missing) => Err(format!("entity {missing} is missing")),
         None => Ok(()),
     }
 }
 
-fn pass(set: &RuleSet, slice: &Slice, context: Context) -> Result<Pass, String> {
+fn pass(
+    set: &RuleSet,
+    conditions: &Conditions,
+    slice: &Slice,
+    context: Context,
+) -> Result<Pass, String> {
     let request = request(slice, context)?;
-    let (allowed, decided) = ask_cedar(&request, &set.policies, &slice.entities)?;
+    let (allowed, decided) = ask_cedar(&request, &conditions.policies, &slice.entities)?;
     if allowed {
         return Ok(Pass { allowed, forbids: Vec::new() });
     }
     // Cedar names them in no order; here they have the slice's.
-    let is_named = |rule: &&Arc<Rule>| decided.iter().any(|id| *id == *rule.resolved.id());
-    let forbids: Vec<_> = set.rules.iter().filter(is_named).cloned().collect();
-    if forbids.len() != decided.len() {
-        return Err("a policy decided that is not of the slice".into());
-    }
+    let forbids = set.named(&decided).ok_or("a policy decided that is not of the slice")?;
     Ok(Pass { allowed, forbids })
 }
 
@@ -194,7 +197,7 @@ fn pass(set: &RuleSet, slice: &Slice, context: Context) -> Result<Pass, String> 
 pub(crate) fn request(slice: &Slice, context: Context) -> Result<Request, String> {
     let entry = &slice.entry;
     let (action, operation) = (entry.action_uid.clone(), entry.operation_uid.clone());
-    Request::new(slice.agent.principal(), action, operation, context, None)
+    Request::new(slice.principal.uid.clone(), action, operation, context, None)
         .map_err(|error| error.to_string())
 }
 

@@ -70,6 +70,15 @@ impl Guard {
         }
     }
 
+    /// Whether it forbids exactly where one native fact of the call does not hold: the user is served, the intent allows
+    /// it, no argument is extra.
+    pub(crate) const fn of_fact(self) -> bool {
+        matches!(
+            self,
+            Guard::UsersGroup | Guard::UsersOne | Guard::UsersNone | Guard::Intent | Guard::Extra
+        )
+    }
+
     /// The policy's text, with the scope that it has among all policies.
     pub(crate) const fn text(self) -> &'static str {
         match self {
@@ -140,21 +149,14 @@ impl Guard {
             Guard::High | Guard::Approval => {
                 "forbid (principal, action, resource) unless { context.approved };"
             }
-            Guard::UsersGroup => {
-                "forbid (principal, action, resource) unless \
-                 { context has user && context.user.groups.contains(principal.serves_group) };"
+            Guard::UsersGroup | Guard::UsersOne | Guard::UsersNone => {
+                "forbid (principal, action, resource) unless { context.served };"
             }
-            Guard::UsersOne => {
-                "forbid (principal, action, resource) unless \
-                 { context has user && context.user.name == principal.serves_user };"
-            }
-            Guard::UsersNone => "forbid (principal, action, resource) when { context has user };",
-            Guard::Grant
-            | Guard::Prohibited
-            | Guard::Boundary
-            | Guard::Data
-            | Guard::Intent
-            | Guard::Extra => self.text(),
+            // Only granted slices have it.
+            Guard::Grant => "permit (principal, action, resource);",
+            // Only slices that they stop have them.
+            Guard::Boundary | Guard::Data => "forbid (principal, action, resource);",
+            Guard::Prohibited | Guard::Intent | Guard::Extra => self.text(),
         }
     }
 

@@ -10,11 +10,33 @@
 use cedar_policy::pst::{Clause, Expr, Policy, Var};
 use std::collections::BTreeSet;
 
+/// The attributes of the context, as the schema has them.
+const NAMES: [&str; 13] = [
+    "approved",
+    "args",
+    "args_opaque",
+    "development",
+    "edge",
+    "extra",
+    "hour",
+    "intent_ok",
+    "now_ms",
+    "served",
+    "task",
+    "user",
+    "weekday",
+];
+
+/// The bit of an attribute; all bits for one that there is not.
+fn bit(name: &str) -> u16 {
+    NAMES.iter().position(|known| *known == name).map_or(u16::MAX, |at| 1 << at)
+}
+
 /// Names of context attributes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reads {
-    /// Attributes of the context itself.
-    pub(crate) names: BTreeSet<String>,
+    /// Attributes of the context itself, a bit for each of [`NAMES`]: decisions look many of them up.
+    names: u16,
     /// Arguments.
     pub(crate) arguments: BTreeSet<String>,
     /// `context` as a whole: everything.
@@ -44,7 +66,7 @@ impl Reads {
 
     /// Both.
     pub(crate) fn and(mut self, mut other: Reads) -> Reads {
-        self.names.append(&mut other.names);
+        self.names |= other.names;
         self.arguments.append(&mut other.arguments);
         self.context |= other.context;
         self.all_arguments |= other.all_arguments;
@@ -53,7 +75,7 @@ impl Reads {
 
     /// Whether this attribute of the context is read.
     pub(crate) fn name(&self, name: &str) -> bool {
-        self.context || self.names.contains(name)
+        self.context || self.names & bit(name) != 0
     }
 
     /// Whether this argument is read.
@@ -63,12 +85,12 @@ impl Reads {
 
     fn one(name: &str) -> Reads {
         let all_arguments = name == "args";
-        Reads { names: BTreeSet::from([name.to_owned()]), all_arguments, ..Reads::default() }
+        Reads { names: bit(name), all_arguments, ..Reads::default() }
     }
 
     fn one_argument(name: &str) -> Reads {
         let arguments = BTreeSet::from([name.to_owned()]);
-        Reads { names: BTreeSet::from(["args".to_owned()]), arguments, ..Reads::default() }
+        Reads { names: bit("args"), arguments, ..Reads::default() }
     }
 }
 

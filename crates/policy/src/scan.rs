@@ -7,7 +7,7 @@ use crate::decide::{Ruling, evaluate_with};
 use crate::facts::{Facts, Subject};
 use crate::reads::Reads;
 use crate::rule::Rule;
-use crate::slice::RuleSet;
+use crate::slice::{Conditions, RuleSet};
 use cedar_policy::PolicyId;
 use std::sync::Arc;
 
@@ -25,9 +25,10 @@ impl Compiled {
             let resolved = rule.stated.new_id(PolicyId::new(at.to_string()));
             Arc::new(Rule { resolved, ..Rule::clone(rule) })
         });
-        let mut set = RuleSet::new(numbered.collect());
-        set.reads = Reads::everything();
-        Scan { set }
+        let rules: Vec<_> = numbered.collect();
+        let conditions = Conditions { reads: Reads::everything(), ..Conditions::of(&rules) };
+        let conditions = Arc::new(conditions);
+        Scan { set: RuleSet { rules, ordinary: Arc::clone(&conditions), conditions } }
     }
 }
 

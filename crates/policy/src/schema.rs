@@ -80,6 +80,7 @@ fn context(arguments: Value) -> Value {
         ("hour", whole()),
         ("intent_ok", truth()),
         ("now_ms", whole()),
+        ("served", truth()),
         ("task", optional(json!({"type": "EntityOrCommon", "name": "Task"}))),
         ("user", optional(json!({"type": "EntityOrCommon", "name": "Human"}))),
         ("weekday", whole()),

@@ -4,7 +4,7 @@ use crate::CatalogEntry;
 use crate::problem::{Lines, Place, Problem};
 use crate::reads::{Reads, clause_expression, is_context};
 use crate::rule::{Asking, Rule};
-use cedar_policy::pst::Clause;
+use cedar_policy::pst::{self, Clause};
 use cedar_policy::{
     ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
     PrincipalConstraint, ResourceConstraint,
@@ -157,6 +157,9 @@ impl At<'_> {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let resolved = unscoped(&tree).map_err(|error| {
+            vec![self.problem(self.place(), error.to_string(), "simplify the policy")]
+        })?;
         let policy = policy.new_id(PolicyId::new(&id));
         let sentence = policy.annotation("reason").filter(|reason| !reason.is_empty());
         let sentence = sentence.map_or_else(|| format!("policy `{id}` decides so"), str::to_owned);
@@ -175,8 +178,8 @@ impl At<'_> {
                 effect: policy.effect(),
                 text: self.text.to_owned(),
                 reads: Reads::of_policy(&tree),
-                stated: policy.clone(),
-                resolved: policy,
+                stated: policy,
+                resolved,
                 id,
             },
         })
@@ -247,6 +250,15 @@ impl At<'_> {
             }
         }
     }
+}
+
+/// The policy without its scope: a slice has only policies whose scope fits.
+fn unscoped(tree: &pst::Policy) -> Result<Policy, pst::PstConstructionError> {
+    let body = tree.body();
+    let (principal, action) = (pst::PrincipalConstraint::Any, pst::ActionConstraint::Any);
+    let open = pst::Template::new("", body.effect, principal, action, pst::ResourceConstraint::Any);
+    let open = open.try_with_clauses(body.clauses().iter().cloned())?;
+    Policy::from_pst(pst::StaticPolicy::try_from(open)?.into())
 }
 
 /// Policies by what their scope names, so that a slice looks only at its own.

@@ -2,17 +2,21 @@
 
 use super::world::{Try, World, attempt, base, entry_of, name, outcome};
 use crate::decide::evaluate_with;
-use crate::slice::RuleSet;
+use crate::slice::{Conditions, RuleSet};
 use model::{PartyName, RiskTier};
+use std::sync::Arc;
 
 /// The outcome, and the one with a rule taken out of the slice.
 fn check(world: &World, one: &Try, guard: &str, with: &str, without: &str) {
     let compiled = &world.compile();
     assert_eq!(one.outcome(compiled), with);
     let call = one.call(compiled).unwrap();
-    let rules = call.slice().set.rules.iter().filter(|rule| rule.id != guard).cloned().collect();
+    let rules = call.slice().set.rules.iter().filter(|rule| rule.id != guard).cloned();
+    let rules: Vec<_> = rules.collect();
+    let conditions = Arc::new(Conditions::of(&rules));
+    let set = RuleSet { ordinary: Arc::clone(&conditions), conditions, rules };
     let (subject, facts) = (one.subject(compiled), one.facts(compiled));
-    let ruling = evaluate_with(&RuleSet::new(rules), &subject, &call, &facts);
+    let ruling = evaluate_with(&set, &subject, &call, &facts);
     assert_eq!(outcome(&ruling), without, "without {guard}");
 }
 

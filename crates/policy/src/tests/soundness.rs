@@ -4,7 +4,7 @@
 use super::world::{Try, World, attempt, base, outcome};
 use crate::decide::{evaluate_with, request};
 use crate::reads::Reads;
-use crate::slice::{RuleSet, Slice};
+use crate::slice::{self, Conditions, RuleSet, Slice};
 use crate::{Call, Compiled, Facts, Subject, context, evaluate, schema};
 use cedar_policy::{Entities, EntityUid, Request, Schema};
 use model::{Code, Decision};
@@ -71,8 +71,10 @@ fn a_slice_decides_as_all_policies_do() {
 fn no_more_context_than_is_read_decides_the_same() {
     let compiled = base();
     each(compiled, |subject, call, facts, _| {
-        let mut set = RuleSet::new(call.slice().set.rules.clone());
-        set.reads = Reads::everything();
+        let rules = call.slice().set.rules.clone();
+        let conditions = Conditions { reads: Reads::everything(), ..Conditions::of(&rules) };
+        let conditions = Arc::new(conditions);
+        let set = RuleSet { rules, ordinary: Arc::clone(&conditions), conditions };
         assert_eq!(evaluate(subject, call, facts), evaluate_with(&set, subject, call, facts));
     });
 }
@@ -96,17 +98,20 @@ fn the_context_is_what_the_schema_says() {
 
 /// The same call over fewer entities.
 fn without(call: &Call, one: &Try, removed: &BTreeSet<EntityUid>) -> Call {
-    let slice = call.slice();
-    let entities = Entities::clone(&slice.entities).remove_entities(removed.iter().cloned());
+    let of = call.slice();
+    let entities = Entities::clone(&of.entities).remove_entities(removed.iter().cloned());
+    let entities = Arc::new(entities.unwrap());
     let slice = Slice {
-        published: Arc::clone(&slice.published),
-        agent: Arc::clone(&slice.agent),
-        entry: Arc::clone(&slice.entry),
-        number: slice.number,
-        grant: slice.grant,
-        set: Arc::clone(&slice.set),
-        entities: Arc::new(entities.unwrap()),
-        needed: slice.needed.clone(),
+        missing: slice::absent(&of.needed, &entities),
+        published: Arc::clone(&of.published),
+        agent: Arc::clone(&of.agent),
+        principal: of.principal.clone(),
+        entry: Arc::clone(&of.entry),
+        number: of.number,
+        grant: of.grant,
+        set: of.set.clone(),
+        entities,
+        needed: of.needed.clone(),
     };
     Arc::new(slice).look_up(one.arguments.clone()).unwrap()
 }
