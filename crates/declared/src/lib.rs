@@ -14,6 +14,7 @@ mod edit;
 mod fields;
 mod intents;
 mod limits;
+mod local;
 mod node;
 mod people;
 mod problems;

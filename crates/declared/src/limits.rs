@@ -48,3 +48,5 @@ pub(crate) const REQUIRED_MAX: i64 = 16;
 pub(crate) const WINDOW_MAX: Duration = Duration::seconds(86_400);
 /// Most calls in one window: beyond this a limit limits nothing.
 pub(crate) const CALLS_MAX: u32 = 1_000_000_000;
+/// Most parts of a local server's command: more belong into a file of the server's own.
+pub(crate) const COMMAND_PARTS: usize = 64;

@@ -3,6 +3,7 @@
 use crate::{
     boundaries::data_classes,
     fields::{Fields, is_word, items, members, name, not_enforced, refused, text, word},
+    local,
     node::{Entry, Node, Span, Value},
     problems::{Problems, shown},
     read::Reading,
@@ -13,7 +14,7 @@ use crate::{
 };
 use model::{
     ActionId, Effect, Name, RiskTier, Sink,
-    declared::{Action, Resource, Upstream, UpstreamKind},
+    declared::{Action, LocalServer, Resource, Upstream, UpstreamKind},
 };
 use std::collections::BTreeMap;
 
@@ -27,10 +28,11 @@ pub(crate) fn read(upstream: &Name, entry: &Entry, reading: &mut Reading<'_>) ->
     if let Some((_, span)) = &credential {
         reading.credentials.push((upstream.clone(), *span));
     }
-    let kind = address.as_ref().map(|(kind, _)| *kind);
+    let kind = address.as_ref().map(|address| address.kind);
     let mut out = Upstream {
         kind: kind.unwrap_or(UpstreamKind::Mcp),
-        url: address.as_ref().map(|(_, url)| url.clone()).unwrap_or_default(),
+        url: address.as_ref().map(|address| address.url.clone()).unwrap_or_default(),
+        local: address.as_ref().and_then(|address| address.local.clone()),
         credential: credential.map(|(source, _)| source),
         actions: BTreeMap::new(),
         default_action: None,
@@ -42,39 +44,50 @@ pub(crate) fn read(upstream: &Name, entry: &Entry, reading: &mut Reading<'_>) ->
     address.map(|_| out)
 }
 
-fn address(
-    fields: &Fields<'_>,
-    entry: &Entry,
-    problems: &mut Problems,
-) -> Option<(UpstreamKind, String)> {
-    let mcp = fields.get("mcp", problems).map(|entry| (UpstreamKind::Mcp, entry));
-    let http = fields.get("http", problems).map(|entry| (UpstreamKind::Http, entry));
-    let (kind, entry) = match (mcp, http) {
-        (Some(one), None) | (None, Some(one)) => one,
-        (Some(_), Some((_, http))) => {
-            let message = "an upstream is spoken to by `mcp` or by `http`, not both";
-            problems.add(http.key.span, message, "keep one, or declare two upstreams");
-            return None;
+/// Where an upstream is.
+struct Address {
+    kind: UpstreamKind,
+    url: String,
+    local: Option<LocalServer>,
+}
+
+fn address(fields: &Fields<'_>, entry: &Entry, problems: &mut Problems) -> Option<Address> {
+    const KINDS: [&str; 3] = ["mcp", "http", "stdio"];
+    let mut stated = KINDS.into_iter().filter_map(|key| Some((key, fields.get(key, problems)?)));
+    let (Some((key, place)), other) = (stated.next(), stated.next()) else {
+        drop(stated);
+        if !has_later_kind(entry) && KINDS.iter().all(|key| fields.any(key).is_none()) {
+            let message = "an upstream needs `mcp`, `http` or `stdio`";
+            let fix = "add `mcp: URL`, `http: URL` or `stdio: [program, argument]`";
+            problems.add(entry.key.span, message, fix);
         }
-        (None, None) if has_later_kind(entry) => return None,
-        (None, None) => {
-            let message = "an upstream needs `mcp` or `http`";
-            problems.add(entry.key.span, message, "add `mcp: URL` or `http: URL`");
-            return None;
-        }
+        return None;
     };
-    let text = text(&entry.value, "the URL", problems)?;
-    if let Err(why) = url(text) {
-        problems.add(entry.value.span, why, "write it as `https://tickets.example/mcp`");
+    drop(stated);
+    if let Some((another, second)) = other {
+        let message = format!("an upstream is spoken to by `{key}` or by `{another}`, not both");
+        problems.add(second.key.span, message, "keep one, or declare two upstreams");
         return None;
     }
-    Some((kind, text.to_owned()))
+    let credential = fields.any("credential");
+    if key == "stdio" {
+        let local = local::read(place, fields, credential, problems)?;
+        return Some(Address { kind: UpstreamKind::Mcp, url: local.address(), local: Some(local) });
+    }
+    local::refuse(fields, credential, problems);
+    let text = text(&place.value, "the URL", problems)?;
+    if let Err(why) = url(text) {
+        problems.add(place.value.span, why, "write it as `https://tickets.example/mcp`");
+        return None;
+    }
+    let kind = if key == "mcp" { UpstreamKind::Mcp } else { UpstreamKind::Http };
+    Some(Address { kind, url: text.to_owned(), local: None })
 }
 
 /// A kind that is refused already needs no second message.
 fn has_later_kind(entry: &Entry) -> bool {
     let Value::Map(members) = &entry.value.value else { return false };
-    members.iter().any(|member| ["llm", "a2a", "stdio"].iter().any(|kind| member.key_is(kind)))
+    members.iter().any(|member| ["llm", "a2a"].iter().any(|kind| member.key_is(kind)))
 }
 
 fn url(text: &str) -> Result<(), String> {

@@ -770,8 +770,8 @@ fn neither_mcp_nor_http() {
         "    mcp: https://tickets.example/mcp\n",
         "",
         &expect![[r#"
-        18:3+7 an upstream needs `mcp` or `http` | add `mcp: URL` or `http: URL`
-    "#]],
+            18:3+7 an upstream needs `mcp`, `http` or `stdio` | add `mcp: URL`, `http: URL` or `stdio: [program, argument]`
+        "#]],
     );
 }
 
@@ -869,7 +869,7 @@ fn secret_in_unknown_key() {
         "    credential: env:AMBIT_SECRET_TICKETS",
         "    api_token: tok-en-0815\n    credential: env:AMBIT_SECRET_TICKETS",
         &expect![[r#"
-            20:5+9 `api_token` is not a key of an upstream | remove it; an upstream has `mcp`, `http`, `credential`, `actions`
+            20:5+9 `api_token` is not a key of an upstream | remove it; an upstream has `mcp`, `http`, `stdio`, `shared`, `variables`, `credential`, `actions`
         "#]],
     );
 }

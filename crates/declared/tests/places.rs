@@ -360,6 +360,7 @@ fn defaults() {
                 `u`: Upstream {
                     kind: Mcp,
                     url: "http://127.0.0.1:9/mcp",
+                    local: None,
                     credential: None,
                     actions: {},
                     default_action: Some(

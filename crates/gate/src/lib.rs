@@ -192,6 +192,7 @@ impl Gate {
         self.stop.cancel();
         self.running.close();
         self.running.wait().await;
+        self.client.end_local_servers().await;
     }
 
     /// The time, a seed and whatever else a record needs from outside.

@@ -125,8 +125,10 @@ pub enum Constraint {
 pub struct Upstream {
     /// How it is spoken to.
     pub kind: UpstreamKind,
-    /// Its URL: scheme, host, port and path prefix.
+    /// Its URL: scheme, host, port and path prefix; of a local server [`LocalServer::address`].
     pub url: String,
+    /// The command of a local server, which is spoken to over its standard streams.
+    pub local: Option<LocalServer>,
     /// Where its credential comes from.
     pub credential: Option<CredentialSource>,
     /// Its catalog.
@@ -144,6 +146,39 @@ pub enum UpstreamKind {
     Mcp,
     /// Plain HTTP with routes.
     Http,
+}
+
+/// An MCP server that runs on this machine as a child process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalServer {
+    /// The program and its arguments; never empty.
+    pub command: Vec<String>,
+    /// Environment variables that it gets beside the few that every local server gets.
+    pub variables: BTreeMap<String, String>,
+    /// The environment variable that its credential is put into.
+    pub credential_variable: Option<String>,
+    /// Whether one process serves all agents and humans.
+    pub shared: bool,
+}
+
+impl LocalServer {
+    /// What stands for a URL: another command is another address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let mut address = String::from("stdio:");
+        for part in &self.command {
+            address.push('/');
+            for byte in part.bytes() {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                        address.push(char::from(byte));
+                    }
+                    other => address.push_str(&format!("%{other:02X}")),
+                }
+            }
+        }
+        address
+    }
 }
 
 /// Where an upstream's credential comes from (E14).

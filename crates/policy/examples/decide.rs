@@ -209,6 +209,7 @@ fn declared(agents: usize, distinct: bool) -> (Declared, Definitions) {
             Upstream {
                 kind: UpstreamKind::Mcp,
                 url: "http://127.0.0.1:1".into(),
+                local: None,
                 credential: None,
                 actions,
                 default_action: None,

@@ -1,7 +1,7 @@
 //! Upstream credentials: where they come from, how they are held, and for which departure one is
 //! lent.
 
-use crate::{Departure, Fault, Target, TargetError, limits};
+use crate::{Departure, Fault, Target, TargetError, limits, local::Server, mcp::caller::Caller};
 use http::{HeaderName, HeaderValue};
 use model::{
     Code, EntryId, UpstreamName,
@@ -97,6 +97,8 @@ struct Held {
 struct Secret {
     header: HeaderName,
     value: Zeroizing<String>,
+    /// As it was given, for a variable.
+    text: Zeroizing<String>,
 }
 
 /// A credential lent for one departure to one upstream.
@@ -111,8 +113,17 @@ struct Secret {
 pub struct UpstreamCredential {
     target: Arc<Target>,
     purpose: Purpose,
-    secret: Option<Arc<Secret>>,
+    caller: Caller,
+    secret: SecretHandle,
 }
+
+/// A secret that may be compared, put where it belongs and sought for, and not be shown.
+#[derive(Clone)]
+pub(crate) struct SecretHandle(Option<Arc<Secret>>);
+
+/// Variables of this process that every local server gets: where programs are found, whose files
+/// are whose, and how text and time are written.
+const GIVEN: [&str; 8] = ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ"];
 
 /// What a credential was lent for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +163,9 @@ impl Broker {
 
     /// Lends the credential of the departure's upstream, for this departure.
     pub fn lend(&self, departure: &Departure) -> Result<UpstreamCredential, Fault> {
-        self.lend_for(Purpose::Entry(departure.entry()), &departure.action().upstream)
+        let clearance = departure.clearance();
+        let caller = Caller::acting(clearance.agent(), clearance.subject().user.as_ref());
+        self.lend_for(Purpose::Entry(departure.entry()), caller, &departure.action().upstream)
     }
 
     /// Whether an answer holds the very secret that was lent for its departure: such an answer must not be returned.
@@ -166,7 +179,7 @@ impl Broker {
         &self,
         upstream: &UpstreamName,
     ) -> Result<UpstreamCredential, Fault> {
-        self.lend_for(Purpose::OwnReading, upstream)
+        self.lend_for(Purpose::OwnReading, Caller::Ambit, upstream)
     }
 
     fn resolve(
@@ -178,7 +191,8 @@ impl Broker {
             if let Some(Err(error)) = upstream.credential.as_ref().map(|from| self.secret(from)) {
                 errors.push(error);
             }
-            match Target::new(name, upstream) {
+            let server = upstream.local.as_ref().map(|local| self.server(local));
+            match Target::new(name, upstream, server) {
                 Ok(target) => drop(targets.insert(name.clone(), Arc::new(target))),
                 Err(error) => errors.push(error.into()),
             }
@@ -186,9 +200,24 @@ impl Broker {
         if errors.is_empty() { Ok(targets) } else { Err(errors) }
     }
 
+    /// A local server with all its variables but its credential's.
+    fn server(&self, local: &declared::LocalServer) -> Server {
+        let given =
+            GIVEN.iter().filter_map(|name| Some(((*name).to_owned(), (self.environment)(name)?)));
+        let mut environment: BTreeMap<String, String> = given.collect();
+        environment.extend(local.variables.clone());
+        Server {
+            command: local.command.clone(),
+            environment,
+            credential_variable: local.credential_variable.clone(),
+            shared: local.shared,
+        }
+    }
+
     fn lend_for(
         &self,
         purpose: Purpose,
+        caller: Caller,
         upstream: &UpstreamName,
     ) -> Result<UpstreamCredential, Fault> {
         let unavailable = |why: String| Fault::ourselves(Code::UpstreamCredential, why);
@@ -201,7 +230,8 @@ impl Broker {
             .map(|source| self.secret(source))
             .transpose()
             .map_err(|error| unavailable(error.to_string()))?;
-        Ok(UpstreamCredential { target: Arc::clone(target), purpose, secret })
+        let secret = SecretHandle(secret);
+        Ok(UpstreamCredential { target: Arc::clone(target), purpose, caller, secret })
     }
 
     fn secret(&self, source: &CredentialSource) -> Result<Arc<Secret>, BrokerError> {
@@ -300,15 +330,25 @@ impl UpstreamCredential {
     /// The header to send; marked sensitive, so that HTTP/2 does not index it and no `Debug`
     /// shows it.
     pub(crate) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let secret = self.secret.as_ref()?;
+        let secret = self.secret.0.as_ref()?;
         let mut value = HeaderValue::from_str(&secret.value).ok()?;
         value.set_sensitive(true);
         Some((secret.header.clone(), value))
     }
 
+    /// For whom it was lent.
+    pub(crate) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The secret itself, closed.
+    pub(crate) fn secret(&self) -> SecretHandle {
+        self.secret.clone()
+    }
+
     /// Whether this text holds the secret.
     pub(crate) fn leaks_in(&self, text: &[u8]) -> bool {
-        let Some(secret) = &self.secret else { return false };
+        let Some(secret) = &self.secret.0 else { return false };
         let sought = secret.value.strip_prefix("Bearer ").unwrap_or(&secret.value).as_bytes();
         sought.len() >= limits::SECRET_SOUGHT_BYTES && memchr::memmem::find(text, sought).is_some()
     }
@@ -318,8 +358,39 @@ impl UpstreamCredential {
         UpstreamCredential {
             target: Arc::clone(&self.target),
             purpose: self.purpose,
+            caller: self.caller.clone(),
             secret: self.secret.clone(),
         }
+    }
+}
+
+impl SecretHandle {
+    /// As it was given, for a variable.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.0.as_ref().map(|secret| secret.text.as_str())
+    }
+
+    /// A text without the secret.
+    pub(crate) fn masked(&self, text: &[u8]) -> String {
+        let text = String::from_utf8_lossy(text);
+        match &self.0 {
+            Some(secret) if !secret.text.is_empty() => {
+                text.replace(secret.text.as_str(), "[secret]")
+            }
+            Some(_) | None => text.into_owned(),
+        }
+    }
+}
+
+impl PartialEq for SecretHandle {
+    fn eq(&self, other: &SecretHandle) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl fmt::Debug for SecretHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretHandle(…)")
     }
 }
 
@@ -354,7 +425,7 @@ fn read_secret(place: &str, text: &str) -> Result<Secret, BrokerError> {
     if NOT_A_CREDENTIAL.contains(&header.as_str()) {
         return Err(form("names a header that is not a credential"));
     }
-    Ok(Secret { header, value })
+    Ok(Secret { header, value, text: Zeroizing::new(text.to_owned()) })
 }
 
 #[cfg(unix)]

@@ -7,7 +7,7 @@ mod headers;
 
 pub use body::Body;
 
-use crate::{Departure, Fault, UpstreamCredential, limits};
+use crate::{Departure, Fault, UpstreamCredential, limits, local::Locals};
 use bytes::Bytes;
 use connect::{Connector, Timed};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -65,6 +65,7 @@ pub struct HttpRequest {
 #[derive(Clone, Debug)]
 pub struct Client {
     http: legacy::Client<Connector, Full<Bytes>>,
+    locals: Locals,
     settings: Settings,
 }
 
@@ -78,7 +79,7 @@ impl Client {
             .pool_idle_timeout(limits::IDLE_CONNECTION)
             .pool_max_idle_per_host(limits::IDLE_CONNECTIONS)
             .build(connector);
-        Ok(Client { http, settings })
+        Ok(Client { http, locals: Locals::default(), settings })
     }
 
     /// Sends one request of a departed action. An answer of any status is a response; a redirect
@@ -105,6 +106,11 @@ impl Client {
         self.exchange(&credential, request.method, &url, headers, body).await
     }
 
+    /// Ends all local servers and waits for their ends; none is started afterwards.
+    pub async fn end_local_servers(&self) {
+        self.locals.end().await;
+    }
+
     /// Sends to an address that was built from the credential's own target.
     pub(crate) async fn exchange(
         &self,
@@ -114,6 +120,11 @@ impl Client {
         mut headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Body>, Fault> {
+        if let Some(server) = credential.target().local() {
+            let bounds = (self.settings.idle, self.settings.response_bytes);
+            let locals = &self.locals;
+            return locals.exchange(credential, server, &method, &headers, body, bounds).await;
+        }
         if let Some((name, value)) = credential.header() {
             headers.insert(name, value);
         }

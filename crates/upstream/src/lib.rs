@@ -5,6 +5,8 @@
 //! no redirect, sends credentials only to the catalogued scheme, host and port, and puts a limit
 //! on every wait and every length. [`mcp`] speaks either revision of MCP to an upstream.
 //!
+//! An MCP server may also be a child process of this one (`local`), under the same rules.
+//!
 //! Deliberately absent: decisions, records, retries of anything that may have happened.
 #![deny(missing_docs)]
 
@@ -15,6 +17,7 @@ mod client;
 mod departure;
 mod fault;
 mod limits;
+mod local;
 mod target;
 
 pub use broker::{Broker, BrokerError, Environment, UpstreamCredential};

@@ -40,3 +40,41 @@ pub(crate) const STREAM_MESSAGES: usize = 10_000;
 pub(crate) const CANCEL_NOTICE: Duration = Duration::from_secs(5);
 /// LIMIT: parameters mirrored into headers for one call; servers allow about 100 headers.
 pub(crate) const MIRRORED_PARAMETERS: usize = 32;
+/// LIMIT: local servers at once; a runtime such as Node takes 50 to 80 MiB each.
+pub(crate) const CHILDREN: usize = 64;
+/// LIMIT: local servers of one upstream at once, so that one upstream leaves room for others.
+pub(crate) const CHILDREN_PER_UPSTREAM: usize = 32;
+/// LIMIT: a local server that nobody used for so long is ended; the next call starts another.
+pub(crate) const CHILD_IDLE: Duration = Duration::from_secs(300);
+/// LIMIT: the same for one that another has replaced, since its secret or its variables changed.
+pub(crate) const CHILD_RETIRED: Duration = Duration::from_secs(1);
+/// LIMIT: lines that wait for a local server to read them.
+pub(crate) const CHILD_INPUT: usize = 64;
+/// LIMIT: how long a line may wait for room among them.
+pub(crate) const CHILD_INPUT_WAIT: Duration = Duration::from_secs(5);
+/// LIMIT: pieces of one answer that wait to be read; the place of the last one is kept free.
+pub(crate) const CHILD_PIECES: usize = 64;
+/// LIMIT: bytes of one message of a local server, as of one protocol frame over HTTP.
+pub(crate) const CHILD_LINE: usize = canonical::Limits::FRAME.bytes;
+/// LIMIT: how long a local server may leave `server/discover` unanswered before it counts as one
+/// of an older revision; includes its start, which takes a few seconds where a package runner looks for updates.
+pub(crate) const CHILD_DISCOVERY: Duration = Duration::from_secs(10);
+/// LIMIT: how long a local server may take to end once its input is closed, and again once it got
+/// SIGTERM; the specification of stdio asks for "a reasonable time".
+pub(crate) const CHILD_GRACE: Duration = Duration::from_secs(2);
+/// LIMIT: pause after a local server ended by itself; doubled each time it does so again.
+pub(crate) const CHILD_BACK_OFF: Duration = Duration::from_millis(250);
+/// LIMIT: longest such pause: somebody who mends the server waits no longer than this.
+pub(crate) const CHILD_BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// LIMIT: a call waits for such a pause to end if it is this short; else it is refused.
+pub(crate) const CHILD_SHORT_WAIT: Duration = Duration::from_secs(1);
+/// LIMIT: a local server that lived this long is trusted to start well again.
+pub(crate) const CHILD_HEALTHY: Duration = Duration::from_secs(60);
+/// LIMIT: how often one message is offered to a new child because the one before had just ended.
+pub(crate) const CHILD_TRIES: usize = 3;
+/// LIMIT: bytes of one line that a local server says beside its messages.
+pub(crate) const CHILD_LOG_LINE: usize = 2 << 10;
+/// LIMIT: such lines logged of one local server in one span.
+pub(crate) const CHILD_LOG_LINES: u32 = 60;
+/// The span.
+pub(crate) const CHILD_LOG_SPAN: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@
 //! without `resultType`. What an upstream initiates is refused (sampling, elicitation, roots) or
 //! dropped (logging, list changes); only progress of the call itself is handed on.
 
-mod caller;
+pub(crate) mod caller;
 mod cancel;
 mod definitions;
 mod era;

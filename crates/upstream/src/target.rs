@@ -1,6 +1,8 @@
 //! Where an upstream is: the catalogued scheme, host, port and path prefix, checked once.
 
+use crate::local::Server;
 use model::{UpstreamName, declared};
+use std::sync::Arc;
 use url::{Host, Url};
 
 /// Why an upstream's URL was refused.
@@ -33,22 +35,30 @@ pub enum TargetError {
 pub struct Target {
     name: UpstreamName,
     base: Url,
+    local: Option<Arc<Server>>,
     credential: Option<declared::CredentialSource>,
 }
 
 impl Target {
-    /// Checks an upstream's URL: `http` or `https`, a host, no credential, query or fragment.
-    pub fn new(name: &UpstreamName, upstream: &declared::Upstream) -> Result<Target, TargetError> {
+    /// Checks an upstream's URL: `http` or `https`, a host, no credential, query or fragment. A
+    /// local server has none of these.
+    pub(crate) fn new(
+        name: &UpstreamName,
+        upstream: &declared::Upstream,
+        server: Option<Server>,
+    ) -> Result<Target, TargetError> {
         let mut base = Url::parse(&upstream.url)
             .map_err(|_| TargetError::Form { upstream: name.clone(), url: upstream.url.clone() })?;
-        let refused = wrong_part(&base);
+        let local = server.map(Arc::new);
+        let refused = if local.is_some() { None } else { wrong_part(&base) };
         if let Some((what, fix)) = refused {
             // A URL that cannot have a password cannot hold one to be shown either.
             let cleared = base.set_password(None).and(base.set_username("")).is_ok();
             let url = if cleared { base.to_string() } else { base.scheme().to_owned() };
             return Err(TargetError::Part { upstream: name.clone(), url, what, fix });
         }
-        let target = Target { name: name.clone(), base, credential: upstream.credential.clone() };
+        let credential = upstream.credential.clone();
+        let target = Target { name: name.clone(), base, local, credential };
         if target.credential.is_some() && target.base.scheme() == "http" && !target.is_loopback() {
             tracing::warn!(upstream = %name, "the credential travels unencrypted: use https");
         }
@@ -65,6 +75,11 @@ impl Target {
     #[must_use]
     pub const fn url(&self) -> &Url {
         &self.base
+    }
+
+    /// How it is started, if it is a local server.
+    pub(crate) const fn local(&self) -> Option<&Arc<Server>> {
+        self.local.as_ref()
     }
 
     /// Where its credential comes from.

@@ -32,6 +32,7 @@ impl SecretSource for Asked {
         let upstream = Upstream {
             kind: UpstreamKind::Http,
             url: "http://127.0.0.1".into(),
+            local: None,
             credential: Some(source.clone()),
             actions: BTreeMap::new(),
             default_action: None,

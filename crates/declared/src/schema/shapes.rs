@@ -16,6 +16,7 @@ const HUMAN: &str = "^(user|group):[a-z0-9][a-z0-9_-]{0,62}$";
 const ISSUER: &str = "^issuer:[a-z0-9][a-z0-9_-]{0,62}$";
 const DURATION: &str = "^[0-9]+[smhd]$";
 const WORD: &str = "^[A-Za-z_][A-Za-z0-9_-]{0,63}$";
+const VARIABLE: &str = "^(?!AMBIT_|LD_|DYLD_)[A-Za-z_][A-Za-z0-9_]{0,63}$";
 const DATA: &str = "^[a-z0-9_-]+(\\.[a-z0-9_-]+)*$";
 const ARGUMENT: &str = "^\\$[A-Za-z_][A-Za-z0-9_-]{0,63}$";
 const POINTER: &str = "^(/([^~/]|~0|~1)*)+$";
@@ -199,8 +200,14 @@ pub(crate) static UPSTREAM: Shape = Shape {
         key("http", Optional, Text(URL), "URL of an HTTP API."),
         later("llm", Text(URL), "URL of a model API."),
         later("a2a", Text(URL), "URL of another agent."),
-        later("stdio", List(&Text(ANY)), "Command of a local MCP server."),
-        later("shared", Boolean, "One process for all agents and humans."),
+        key("stdio", Optional, List(&Text(ANY)), "Command of a local MCP server."),
+        key("shared", Optional, Boolean, "One process for all agents and humans."),
+        key(
+            "variables",
+            Optional,
+            Map(VARIABLE, &Text(ANY)),
+            "Environment variables of a local server; never secrets.",
+        ),
         later("environment", Text(NAME), "Which environment it belongs to."),
         later("forward", Words(&["verbatim"]), "Forward the raw body."),
         later("inspect", Boolean, "Look into a tunnel's traffic."),
@@ -217,7 +224,12 @@ pub(crate) static UPSTREAM: Shape = Shape {
             "Its catalog; `\"*\"` stands for every operation that is not named.",
         ),
     ],
-    renamed: &[("url", "mcp"), ("tools", "actions"), ("credentials", "credential")],
+    renamed: &[
+        ("url", "mcp"),
+        ("command", "stdio"),
+        ("tools", "actions"),
+        ("credentials", "credential"),
+    ],
     rest: None,
 };
 
@@ -236,6 +248,7 @@ pub(crate) static CREDENTIAL: Shape = Shape {
             OneOf(&[Text(REFERENCE), Later(&Text(LATER_REFERENCE))]),
             "Where it is kept: `env:AMBIT_SECRET_NAME` or `file:relative/path`.",
         ),
+        key("variable", Optional, Text(VARIABLE), "The variable that a local server reads."),
         later("oauth", Text(NAME), "The OAuth provider that gives it."),
         later("rotate", Text(DURATION), "Age at which it must be replaced."),
     ],

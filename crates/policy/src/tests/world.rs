@@ -77,6 +77,7 @@ fn upstream(kind: UpstreamKind, actions: &[(&str, Action)]) -> Upstream {
     Upstream {
         kind,
         url: "http://127.0.0.1:1".into(),
+        local: None,
         credential: None,
         actions: actions.collect(),
         default_action: None,

@@ -22,6 +22,7 @@ fn declared(source: CredentialSource) -> BTreeMap<UpstreamName, Upstream> {
     let upstream = Upstream {
         kind: declared::UpstreamKind::Mcp,
         url: "http://127.0.0.1:1/mcp".to_owned(),
+        local: None,
         credential: Some(source),
         actions: BTreeMap::new(),
         default_action: None,

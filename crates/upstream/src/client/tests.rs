@@ -55,6 +55,7 @@ pub(crate) fn lend(url: &str) -> UpstreamCredential {
     let upstream = declared::Upstream {
         kind: declared::UpstreamKind::Http,
         url: url.to_owned(),
+        local: None,
         credential: Some(CredentialSource::Env("AMBIT_SECRET_TICKETS".to_owned())),
         actions: BTreeMap::new(),
         default_action: None,

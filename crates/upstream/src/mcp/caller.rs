@@ -4,7 +4,7 @@ use model::{AgentName, Name};
 
 /// The agent and the human that a legacy session belongs to; never shared between two of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Caller {
+pub(crate) enum Caller {
     /// An agent, for a human or for itself.
     Acting(AgentName, Option<Name>),
     /// Ambit, reading definitions.
@@ -12,7 +12,7 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    pub(super) fn acting(agent: &AgentName, user: Option<&Name>) -> Caller {
+    pub(crate) fn acting(agent: &AgentName, user: Option<&Name>) -> Caller {
         Caller::Acting(agent.clone(), user.cloned())
     }
 }

@@ -7,6 +7,7 @@ fn upstream(url: &str) -> declared::Upstream {
     declared::Upstream {
         kind: declared::UpstreamKind::Mcp,
         url: url.to_owned(),
+        local: None,
         credential: None,
         actions: BTreeMap::new(),
         default_action: None,
@@ -18,7 +19,7 @@ fn upstream(url: &str) -> declared::Upstream {
 fn only_a_plain_http_url_names_an_upstream() {
     let name = model::Name::new("tickets").unwrap();
     let check = |url: &str, expected: Option<&str>| {
-        let error = Target::new(&name, &upstream(url)).err().map(|error| error.to_string());
+        let error = Target::new(&name, &upstream(url), None).err().map(|error| error.to_string());
         assert_eq!(error.is_some(), expected.is_some(), "{url}: {error:?}");
         if let (Some(error), Some(part)) = (error, expected) {
             assert!(error.contains(part), "{error}");
@@ -37,6 +38,7 @@ fn only_a_plain_http_url_names_an_upstream() {
 #[test]
 fn an_error_does_not_show_the_password_of_a_url() {
     let name = model::Name::new("tickets").unwrap();
-    let error = Target::new(&name, &upstream("https://ana:hunter2@tickets.example/")).unwrap_err();
+    let error =
+        Target::new(&name, &upstream("https://ana:hunter2@tickets.example/"), None).unwrap_err();
     assert!(!error.to_string().contains("hunter2"), "{error}");
 }
