@@ -102,6 +102,10 @@ pub(crate) enum Command {
     Policy(Policy),
     /// Issue an access token for an agent
     Token(Token),
+    /// Speak for an agent to the gate: an MCP server on stdin and stdout, or a local door
+    Bridge(Bridge),
+    /// Run a program with a local door of its own, as an agent
+    Run(Run),
     /// Agents
     #[command(subcommand)]
     Agent(Agent),
@@ -350,6 +354,50 @@ pub(crate) struct Token {
     pub(crate) method: String,
     #[command(flatten)]
     pub(crate) data: DataDir,
+}
+
+/// For whom a bridge speaks.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Who {
+    /// The agent
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: String,
+    /// Only this upstream's tools (default: all that the agent may see)
+    #[arg(long, value_name = "UPSTREAM")]
+    pub(crate) upstream: Option<String>,
+    /// The task that every call belongs to, unless it names its own
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// `ambit bridge`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Without `--listen`, MCP on stdin and stdout: what a desktop client starts. With it, the base URL is printed \
+                        once the door is open; MCP is below it at /mcp and /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…."
+)]
+pub(crate) struct Bridge {
+    #[command(flatten)]
+    pub(crate) who: Who,
+    /// Open a local door here instead; loopback only
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+/// `ambit run`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The program finds its door in AMBIT_MCP_URL (MCP), AMBIT_HTTP_URL (add /UPSTREAM/…), AMBIT_URL (the base of \
+                        both) and its name in AMBIT_AGENT. The exit code is the program's."
+)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) who: Who,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
 }
 
 /// `ambit agent …`

@@ -4,6 +4,7 @@ mod asking;
 mod files;
 
 use crate::{
+    bridge,
     cli::{self, Cli, Command},
     config::ConfigError,
     control::Failed,
@@ -22,6 +23,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Demo(options) => Box::pin(demo::run(options, output)).await,
         Command::Dev(options) => Box::pin(develop(options, output)).await,
+        Command::Bridge(options) => bridge::run(options, output).await,
+        Command::Run(options) => bridge::launch(options, output).await,
         Command::Validate(declared) => files::validate(&declared, output),
         Command::Test(declared) => files::test(&declared, output),
         Command::Check(check) => files::check(&check, output),

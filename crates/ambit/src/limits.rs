@@ -55,3 +55,43 @@ pub(crate) const LINE_DATA: usize = 60;
 pub(crate) const WHY_ARGUMENTS: usize = 240;
 /// How often the terminal's reader is looked at before a question is shown: more lines than it can hold.
 pub(crate) const TYPED_AHEAD: usize = 4;
+/// How long the bridge tries to reach the gate before it answers in its place: within two seconds a client is told.
+pub(crate) const BRIDGE_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long one attempt to connect may take; the gate is on this machine.
+pub(crate) const BRIDGE_CONNECT: Duration = Duration::from_millis(500);
+/// First pause between attempts; it doubles, and each is shortened at random so that bridges do not come at once.
+pub(crate) const BRIDGE_FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause while the bridge looks for a gate that is away.
+pub(crate) const BRIDGE_LOOK_MAX: Duration = Duration::from_secs(5);
+/// When a client is told to try again first; it doubles with each call that finds no gate.
+pub(crate) const BRIDGE_AGAIN: Duration = Duration::from_secs(2);
+/// … and when at the latest.
+pub(crate) const BRIDGE_AGAIN_MAX: Duration = Duration::from_secs(30);
+/// How long the gate may take to begin an answer: its own wait for a slow upstream, and some.
+pub(crate) const BRIDGE_ANSWER: Duration = Duration::from_secs(90);
+/// Silence on a stream after which it counts as broken; the gate sends a comment every 15 s.
+pub(crate) const BRIDGE_SILENCE: Duration = Duration::from_secs(60);
+/// How long a token may take to be bought: two durable writes.
+pub(crate) const BRIDGE_TOKEN: Duration = Duration::from_secs(5);
+/// Longest answer of the token endpoint; a token is below 2 KiB.
+pub(crate) const BRIDGE_TOKEN_BYTES: usize = 64 * 1024;
+/// How long the control socket may take.
+pub(crate) const BRIDGE_CONTROL: Duration = Duration::from_secs(1);
+/// Longest message between client and gate, as of one frame at the gate's upstreams.
+pub(crate) const BRIDGE_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Lines that wait to be read by a client.
+pub(crate) const BRIDGE_LINES: usize = 64;
+/// Calls of one client under way at once; also connections kept to the gate.
+pub(crate) const BRIDGE_CALLS: usize = 64;
+/// How long a connection to the gate is kept idle: shorter than the gate keeps it.
+pub(crate) const BRIDGE_IDLE_CONNECTION: Duration = Duration::from_secs(5);
+/// Connections at once at a local door.
+pub(crate) const BRIDGE_CONNECTIONS: usize = 256;
+/// How long a request's head may take at a local door.
+pub(crate) const BRIDGE_HEAD: Duration = Duration::from_secs(10);
+/// Sessions of clients that a local door remembers.
+pub(crate) const BRIDGE_SESSIONS: usize = 1_024;
+/// Paths that a local door keeps a conversation without session for: one for each upstream.
+pub(crate) const BRIDGE_DOORS: usize = 256;
+/// Tokens that one bridge holds: of each door without a task, and of hundreds of tasks at once.
+pub(crate) const BRIDGE_TOKENS: usize = 1_024;

@@ -1,6 +1,7 @@
 //! The `ambit` binary: parse, run, end with a code of the frozen table.
 
 mod app;
+mod bridge;
 mod cli;
 mod commands;
 mod config;

@@ -1,0 +1,76 @@
+//! `ambit bridge` and `ambit run`: the agent's side of the gate, for programs that hold no key. It proves who calls,
+//! renews tokens, reconnects, and answers in words when the gate is away, so that no run ends by it.
+
+mod answer;
+mod conversation;
+mod door;
+mod holder;
+mod launch;
+mod message;
+mod reach;
+mod stdio;
+mod told;
+
+use crate::{app, cli, exit::Exit, output::Output};
+use anyhow::Context as _;
+use conversation::Conversation;
+use holder::Holder;
+use model::{Name, TaskId};
+use std::{net::SocketAddr, sync::Arc};
+
+pub(crate) use launch::run as launch;
+
+/// Speaks for an agent on standard input and output, or at a local door.
+pub(crate) async fn run(options: cli::Bridge, output: &Output) -> anyhow::Result<Exit> {
+    let holder = Arc::new(hold(&options.who)?);
+    let told = told::Told::new(*output, &options.who.agent);
+    if let Some(address) = options.listen {
+        return listen(holder, told, address, output).await;
+    }
+    let path = mcp_path(options.who.upstream.as_deref())?;
+    let conversation = Conversation::new(holder, told, path);
+    stdio::converse(Arc::new(conversation)).await?;
+    Ok(Exit::Ok)
+}
+
+async fn listen(
+    holder: Arc<Holder>,
+    told: told::Told,
+    address: SocketAddr,
+    output: &Output,
+) -> anyhow::Result<Exit> {
+    let door = door::Door::open(holder, told, address).await?;
+    output.talk("a local door for one agent: whoever knows its address acts as that agent")?;
+    output.line(&format!("ready {}", door.base()))?;
+    door.serve(stopped()).await;
+    Ok(Exit::Ok)
+}
+
+fn hold(who: &cli::Who) -> anyhow::Result<Holder> {
+    app::install_crypto();
+    let agent = Name::new(&who.agent).context("`--agent` names an agent of `ambit.yaml`")?;
+    let task = who.task.as_deref().map(|text| {
+        TaskId::parse(text).with_context(|| format!("`{text}` is not a task: write `tsk_…`"))
+    });
+    Ok(Holder::new(agent, who.data.data.clone(), task.transpose()?))
+}
+
+/// The door of one upstream, or of all that the agent may see.
+fn mcp_path(upstream: Option<&str>) -> anyhow::Result<String> {
+    Ok(match upstream {
+        None => "/mcp".to_owned(),
+        Some(name) => {
+            let name: Name = Name::new(name).context("`--upstream` names an upstream")?;
+            format!("/mcp/{name}")
+        }
+    })
+}
+
+async fn stopped() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let Ok(mut terminate) = terminate else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

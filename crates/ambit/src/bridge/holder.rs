@@ -1,0 +1,264 @@
+//! Holds the agent's key: buys tokens with it, signs a proof for each request, and lets neither out.
+
+use super::reach::{Reach, Trouble};
+use crate::{
+    app::{SystemClock, SystemEntropy},
+    control::{self, Failed, Request as Ask},
+    limits,
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use gate::Clock as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use identity::{AgentKey, Algorithm, AssertionClaims, ProofClaims};
+use ledger::Entropy as _;
+use model::{AgentName, Duration, TaskId, Timestamp};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use tokio::sync::Mutex;
+use zeroize::Zeroizing;
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+/// The task that a request names.
+pub(super) const TASK: HeaderName = HeaderName::from_static("ambit-task");
+
+/// An agent's key and its tokens.
+pub(super) struct Holder {
+    agent: AgentName,
+    data: PathBuf,
+    task: Option<TaskId>,
+    pub(super) reach: Reach,
+    key: Mutex<Option<Arc<AgentKey>>>,
+    base: Mutex<Option<String>>,
+    tokens: Mutex<BTreeMap<Use, Held>>,
+}
+
+/// What a token is good for: one door, and one task or none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Use {
+    pub(super) audience: String,
+    pub(super) task: Option<String>,
+}
+
+struct Held {
+    token: Zeroizing<String>,
+    scheme: &'static str,
+    renew: Timestamp,
+}
+
+impl Holder {
+    pub(super) fn new(agent: AgentName, data: PathBuf, task: Option<TaskId>) -> Holder {
+        Holder {
+            agent,
+            data,
+            task,
+            reach: Reach::new(),
+            key: Mutex::new(None),
+            base: Mutex::new(None),
+            tokens: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Where the gate is.
+    pub(super) async fn base(&self) -> Result<String, Trouble> {
+        let mut known = self.base.lock().await;
+        if let Some(base) = known.as_ref() {
+            return Ok(base.clone());
+        }
+        let status = self.ask(Ask::Status).await?;
+        let base = status.get("base_url").and_then(Value::as_str);
+        let base = base.ok_or_else(|| Trouble::Away("it does not say where it is".to_owned()))?;
+        *known = Some(base.to_owned());
+        Ok(base.to_owned())
+    }
+
+    /// The gate was not where it was: it is looked for again.
+    pub(super) async fn lost(&self) {
+        *self.base.lock().await = None;
+    }
+
+    /// What a request needs: the task that it names, or the bridge's own.
+    pub(super) fn purpose(&self, audience: String, named: Option<&str>) -> Use {
+        let own = || self.task.map(|task| task.to_string());
+        Use { audience, task: named.map(str::to_owned).or_else(own) }
+    }
+
+    /// The token for a use is not taken any more.
+    pub(super) async fn spent(&self, purpose: &Use) {
+        self.tokens.lock().await.remove(purpose);
+    }
+
+    /// The headers that make a request the agent's own.
+    pub(super) async fn prove(
+        &self,
+        method: &Method,
+        url: &str,
+        purpose: &Use,
+    ) -> Result<HeaderMap, Trouble> {
+        let mut headers = HeaderMap::new();
+        let key = self.key().await?;
+        let mut tokens = self.tokens.lock().await;
+        let now = SystemClock.now();
+        if tokens.get(purpose).is_none_or(|held| held.renew <= now) {
+            let held = self.buy(&key, purpose).await?;
+            tokens.retain(|_, held| held.renew > now);
+            if tokens.len() >= limits::BRIDGE_TOKENS {
+                tokens.pop_first();
+            }
+            tokens.insert(purpose.clone(), held);
+        }
+        let Some(held) = tokens.get(purpose) else {
+            return Err(Trouble::NoToken("no token is held".to_owned()));
+        };
+        let authorization = Zeroizing::new(format!("{} {}", held.scheme, held.token.as_str()));
+        headers.insert(header::AUTHORIZATION, secret(&authorization)?);
+        if held.scheme == "DPoP" {
+            headers.insert(DPOP, secret(&self.proof(&key, method, url, Some(&held.token))?)?);
+        }
+        Ok(headers)
+    }
+
+    /// A token for a door, bound to the key.
+    async fn buy(&self, key: &AgentKey, purpose: &Use) -> Result<Held, Trouble> {
+        let base = self.base().await?;
+        let endpoint = format!("{base}/oauth/token");
+        let now = SystemClock.now();
+        let assertion = key.assertion(&AssertionClaims {
+            agent: &self.agent,
+            audience: &endpoint,
+            jti: &random_hex(),
+            issued: now,
+            expires: now.after(Duration::seconds(60)),
+        });
+        let assertion = assertion.map_err(|error| Trouble::NoToken(error.to_string()))?;
+        let form = form(&assertion, purpose);
+        let request = Request::post(&endpoint)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(DPOP, secret(&self.proof(key, &Method::POST, &endpoint, None)?)?)
+            .body(Full::new(Bytes::from(form)))
+            .map_err(|error| Trouble::NoToken(error.to_string()))?;
+        let exchanged = tokio::time::timeout(limits::BRIDGE_TOKEN, self.reach.exchange(request));
+        let response = match exchanged.await {
+            // Buying a token does nothing at any upstream.
+            Ok(Err(Trouble::BrokeOff(why))) => return Err(Trouble::Away(why)),
+            Ok(response) => response?,
+            Err(_) => return Err(Trouble::Away("it issues no token in time".to_owned())),
+        };
+        let status = response.status();
+        let body = Limited::new(response.into_body(), limits::BRIDGE_TOKEN_BYTES).collect().await;
+        let body = body.map_err(|error| Trouble::Away(error.to_string()))?.to_bytes();
+        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+        if status.is_server_error() {
+            return Err(Trouble::Away(text("error_description").to_owned()));
+        }
+        if !status.is_success() {
+            return Err(Trouble::NoToken(text("error_description").to_owned()));
+        }
+        let life = answer.get("expires_in").and_then(Value::as_i64).unwrap_or_default();
+        // Renewed while a quarter of its life is left.
+        let renew = now.after(Duration::seconds(life.saturating_mul(3) / 4));
+        let scheme = if text("token_type") == "DPoP" { "DPoP" } else { "Bearer" };
+        Ok(Held { token: Zeroizing::new(text("access_token").to_owned()), scheme, renew })
+    }
+
+    fn proof(
+        &self,
+        key: &AgentKey,
+        method: &Method,
+        url: &str,
+        token: Option<&str>,
+    ) -> Result<String, Trouble> {
+        let url = url.split(['?', '#']).next().unwrap_or(url);
+        let claims = ProofClaims {
+            method: method.as_str(),
+            url,
+            token,
+            jti: &random_hex(),
+            issued: SystemClock.now(),
+        };
+        key.proof(&claims).map_err(|error| Trouble::NoToken(error.to_string()))
+    }
+
+    /// The key that the running gate keeps for the agent.
+    async fn key(&self) -> Result<Arc<AgentKey>, Trouble> {
+        let mut known = self.key.lock().await;
+        if let Some(key) = known.as_ref() {
+            return Ok(Arc::clone(key));
+        }
+        let agent = self.agent.to_string();
+        let jwk = self.ask(Ask::AgentKey { agent }).await?;
+        let key = Arc::new(read_key(&jwk).ok_or_else(|| {
+            Trouble::NoToken(format!("the key of agent `{}` cannot be read", self.agent))
+        })?);
+        *known = Some(Arc::clone(&key));
+        Ok(key)
+    }
+
+    /// Asks the gate that runs on the data directory.
+    async fn ask(&self, what: Ask) -> Result<Value, Trouble> {
+        let asked = control::ask_running(&self.data, &what);
+        match tokio::time::timeout(limits::BRIDGE_CONTROL, asked).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) if error.downcast_ref::<Failed>().is_some() => {
+                Err(Trouble::NoToken(error.to_string()))
+            }
+            Ok(Err(error)) => {
+                let place = self.data.display();
+                Err(Trouble::Away(format!("no gate runs on `{place}`: {}", error.root_cause())))
+            }
+            Err(_) => Err(Trouble::Away("its control socket does not answer".to_owned())),
+        }
+    }
+}
+
+/// RFC 6749 §4.4 with RFC 7523 §2.2, RFC 8707, and the task.
+fn form(assertion: &str, purpose: &Use) -> String {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials")
+        .append_pair(
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        )
+        .append_pair("client_assertion", assertion)
+        .append_pair("resource", &purpose.audience);
+    if let Some(task) = &purpose.task {
+        form.append_pair("task", task);
+    }
+    form.finish()
+}
+
+fn read_key(jwk: &Value) -> Option<AgentKey> {
+    let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+    let algorithm = match text("alg")? {
+        "EdDSA" => Algorithm::EdDsa,
+        "ES256" => Algorithm::Es256,
+        _ => return None,
+    };
+    let private = Zeroizing::new(URL_SAFE_NO_PAD.decode(text("d")?).ok()?);
+    let private = Zeroizing::new(<[u8; 32]>::try_from(private.as_slice()).ok()?);
+    AgentKey::from_random(algorithm, &private).ok()
+}
+
+fn secret(text: &str) -> Result<HeaderValue, Trouble> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| Trouble::NoToken("the token cannot stand in a header".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// 128 random bits.
+pub(super) fn random_hex() -> String {
+    let mut bytes = [0_u8; 16];
+    SystemEntropy.fill(&mut bytes);
+    hex::encode(bytes)
+}
+
+/// A wait between half of a length and the whole of it.
+pub(super) fn jittered(length: std::time::Duration) -> std::time::Duration {
+    let mut byte = [0_u8; 1];
+    SystemEntropy.fill(&mut byte);
+    let [byte] = byte;
+    length / 2 + length.mul_f64(f64::from(byte) / 512.0)
+}
