@@ -52,7 +52,7 @@ pub(super) enum Reply {
     /// All at once.
     Whole(Whole),
     /// Event by event; the last answers the request.
-    Events(Events),
+    Events(Box<Events>),
 }
 
 /// A whole answer.
@@ -259,7 +259,8 @@ impl Conversation {
 
     async fn take(self: &Arc<Self>, message: Message, response: Response<Incoming>) -> Reply {
         if is_stream(&response) && message.request().is_some() {
-            return Reply::Events(Events::of(Arc::clone(self), Some(message), response));
+            let events = Events::of(Arc::clone(self), Some(message), response);
+            return Reply::Events(Box::new(events));
         }
         match whole(response).await {
             Ok((status, body)) => {

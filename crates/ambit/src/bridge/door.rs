@@ -333,7 +333,7 @@ fn passed(response: Response<Incoming>) -> Response<Body> {
     Response::from_parts(head, StreamBody::new(frames).boxed_unsync())
 }
 
-fn streamed(events: Events) -> Response<Body> {
+fn streamed(events: Box<Events>) -> Response<Body> {
     let frames = stream::unfold(events, |mut events| async move {
         let event = events.next().await?;
         Some((Ok(Frame::data(written(&event))), events))

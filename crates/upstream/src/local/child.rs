@@ -76,7 +76,8 @@ impl Child {
 
     /// Whether it was started as it would be started now.
     pub(super) fn is_current(&self, credential: &UpstreamCredential, server: &Arc<Server>) -> bool {
-        !self.stop.is_cancelled() && self.secret == credential.secret() && self.server == *server
+        let ends = self.stop.is_cancelled() || self.desk.is_closed();
+        !ends && self.secret == credential.secret() && self.server == *server
     }
 
     pub(super) fn end(&self) {

@@ -113,7 +113,7 @@ impl Desk {
             Received::Answer(id) => self.answer(id, line),
             Received::About(id) => {
                 let open = self.lock();
-                let Some(waiting) = open.waiting.get(&id) else { return None };
+                let waiting = open.waiting.get(&id)?;
                 offer(&waiting.pieces, line);
             }
             Received::Question(id, method) => return self.question(&id, &method, line, shared),
