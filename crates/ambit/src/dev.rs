@@ -39,11 +39,13 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
         ops::apply_files(&app, &loaded).await?;
     }
     app.ensure_agent_keys().await?;
+    // Open before anything says ready: a command that finds no socket opens the data directory itself.
+    let commands = control::listen(&app);
     let stop = tokio_util::sync::CancellationToken::new();
     let tasks = tokio_util::task::TaskTracker::new();
     tasks.spawn(gate::wire::serve::serve(Arc::clone(&app.gate), agents, others(&app)?));
     tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
-    tasks.spawn(control::serve(Arc::clone(&app), control::listen(&app), stop.clone()));
+    tasks.spawn(control::serve(Arc::clone(&app), commands, stop.clone()));
     tasks.spawn(terminal::answer(Arc::clone(&app), stop.clone()));
     let watched = watch::watch(Arc::clone(&app), (look, loaded.files), *output, stop.clone());
     tasks.spawn(watched);
