@@ -22,6 +22,7 @@ const MUTATIONS: &[Mutation] = &[Mutation {
     feature: "store/mutation-no-sync",
     noticed_by: &[
         "package(store) & binary(faults)",
+        "package(store) & test(on_postgres::what_was_acknowledged_is_there_after_a_crash)",
         "package(testkit) & binary(faults)",
         "test(each_write_to_the_upstream_follows_the_sync_of_its_entry)",
     ],

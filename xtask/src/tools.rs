@@ -21,8 +21,14 @@ const COMPANIONS: &[(&str, &str)] = &[
 ];
 
 /// Debian packages by the program they bring.
-const PROGRAMS: &[(&str, &str)] =
-    &[("cc", "gcc"), ("strace", "strace"), ("npm", "npm"), ("python3", "python3")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("cc", "gcc"),
+    ("strace", "strace"),
+    ("npm", "npm"),
+    ("python3", "python3"),
+    // What starts a cluster; its server and client programs lie below /usr/lib/postgresql.
+    ("pg_ctlcluster", "postgresql"),
+];
 
 /// Installs all that is missing. Each item is one check.
 pub(crate) fn install(workspace: &Workspace) -> Result<Counts> {

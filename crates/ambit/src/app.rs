@@ -2,9 +2,11 @@
 
 mod directory;
 mod keys;
+mod vault;
 pub(crate) mod world;
 
 pub(crate) use keys::agent_key_name;
+pub(crate) use vault::Vault;
 
 use crate::{dev::Proposals, settings::Settings};
 use anyhow::Context as _;
@@ -68,7 +70,8 @@ impl App {
         install_crypto();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let options = store::Options::default();
+        let options =
+            store::Options { database: settings.database.clone(), ..store::Options::default() };
         let store = Store::open(&settings.data, options, clock.now(), Arc::clone(&entropy))
             .with_context(|| {
                 format!("the data directory `{}` cannot be opened", settings.data.display())
@@ -80,7 +83,7 @@ impl App {
         entropy.fill(&mut handle_key);
         let base_url = settings.base_url.clone();
         let client = upstream::Client::new(upstream::Settings::default())?;
-        let broker = broker(&settings);
+        let broker = broker(&settings).with_vault(Arc::new(Vault::of(&store)));
         let gate = Gate::new(gate::Parts {
             store: Arc::clone(&store),
             broker,

@@ -133,6 +133,9 @@ pub(crate) enum Command {
     /// Systems behind the gate
     #[command(subcommand)]
     Upstream(Upstream),
+    /// Upstreams' secrets in the embedded vault
+    #[command(subcommand)]
+    Secret(Secret),
     /// Whether a gate runs, where, and since when
     Status(DataDir),
     /// The version
@@ -189,6 +192,10 @@ pub(crate) struct Dev {
     pub(crate) config: PathBuf,
     #[command(flatten)]
     pub(crate) data: DataDir,
+    /// PostgreSQL database for the ledger: postgres://USER@127.0.0.1/NAME, or ?host=DIR of a Unix socket
+    /// (default: SQLite in the data directory)
+    #[arg(long, value_name = "URL", env = "AMBIT_DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
     /// Where agents come in
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8400", env = "AMBIT_LISTEN")]
     pub(crate) listen: SocketAddr,
@@ -648,6 +655,30 @@ pub(crate) enum Upstream {
     Pin {
         /// The upstream
         name: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
+/// `ambit secret …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secret {
+    /// Set a secret; its value is read from standard input, never from the command line
+    Set {
+        /// Its name: `credential: secret:NAME`
+        name: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Names and ages, never values
+    List(DataDir),
+    /// Remove a secret
+    Rm {
+        /// Its name
+        name: String,
+        /// Although an upstream uses it: its calls are refused until it is set again
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         data: DataDir,
     },

@@ -2,13 +2,14 @@
 
 mod asking;
 mod files;
+mod typed;
 
 use crate::{
     bridge,
     cli::{self, Cli, Command},
     config::ConfigError,
     control::Failed,
-    demo, dev,
+    database, demo, dev,
     exit::Exit,
     logs,
     output::{Gone, Output},
@@ -19,6 +20,7 @@ use clap::CommandFactory as _;
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
+    let input = if cli.global.no_input { typed::Input::Never } else { typed::Input::Terminal };
     logs::start(cli.global.verbose, cli.global.quiet, matches!(cli.command, Command::Dev(_)));
     match cli.command {
         Command::Demo(options) => Box::pin(demo::run(options, output)).await,
@@ -42,7 +44,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Command::Help(topic) => help(&topic.topic, output),
-        command => Box::pin(asking::run(command, output)).await,
+        command => Box::pin(asking::run(command, input, output)).await,
     }
 }
 
@@ -74,8 +76,10 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
             "warning: the guard {guard:?} is off; this is no gate, but the twin of a test"
         ))?;
     }
+    let database = database::find(&options.data.data, options.database_url.as_deref())?;
     let settings = Settings {
         config: options.config,
+        database,
         data: options.data.data,
         listen: options.listen,
         ops_listen: options.ops_listen,

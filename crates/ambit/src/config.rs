@@ -4,7 +4,7 @@ mod lock;
 mod secrets;
 
 pub(crate) use lock::{LOCK_FILE, write_lock};
-pub(crate) use secrets::check_secrets;
+pub(crate) use secrets::{check_secrets, in_vault};
 
 use crate::{exit::Exit, limits};
 use declared::{Diagnostic, Sources};

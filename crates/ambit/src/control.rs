@@ -4,9 +4,9 @@
 
 mod messages;
 
-pub(crate) use messages::{Request, Which};
+pub(crate) use messages::{Request, SecretText, Which};
 
-use crate::{app::App, exit::Exit, limits, ops, settings::Settings};
+use crate::{app::App, database, exit::Exit, limits, ops, settings::Settings};
 use anyhow::Context as _;
 use messages::Reply;
 use serde_json::Value;
@@ -24,6 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 const SOCKET: &str = "control.sock";
 const CLOSED: &str =
@@ -124,9 +125,11 @@ async fn converse(app: &Arc<App>, mut stream: UnixStream) -> anyhow::Result<()> 
     Ok(())
 }
 
-async fn read_line(from: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Option<String>> {
+async fn read_line(
+    from: &mut (impl AsyncBufRead + Unpin),
+) -> anyhow::Result<Option<Zeroizing<String>>> {
     let limit = u64::try_from(limits::CONTROL_LINE_BYTES).unwrap_or(u64::MAX);
-    let mut line = String::new();
+    let mut line = Zeroizing::new(String::new());
     let read = from.take(limit).read_line(&mut line).await?;
     if read == 0 {
         return Ok(None);
@@ -170,7 +173,7 @@ pub(crate) async fn ask_running(data: &Path, request: &Request) -> anyhow::Resul
 }
 
 async fn exchange(mut stream: UnixStream, request: &Request) -> anyhow::Result<Value> {
-    let mut line = serde_json::to_string(request)?;
+    let mut line = Zeroizing::new(serde_json::to_string(request)?);
     line.push('\n');
     stream.write_all(line.as_bytes()).await.context(CLOSED)?;
     let (reading, _writing) = stream.split();
@@ -184,27 +187,29 @@ async fn answer_alone(
     base_url: Option<&str>,
     request: Request,
 ) -> anyhow::Result<Value> {
+    // Before the first start of a gate only its secrets can be given: it does not start without them.
     anyhow::ensure!(
-        data.is_dir(),
+        data.is_dir() || matches!(request, Request::SecretSet { .. }),
         "no gate runs on `{}`, and it is no data directory: start `ambit dev`",
         data.display()
     );
-    let app = App::open(alone(data, base_url)).await?;
+    let app = App::open(alone(data, base_url)?).await?;
     let answered = ops::serve(&app, request).await;
     app.store.journal().close();
     answered
 }
 
 /// The settings of a command that opens the data directory itself.
-fn alone(data: &Path, base_url: Option<&str>) -> Settings {
+fn alone(data: &Path, base_url: Option<&str>) -> anyhow::Result<Settings> {
     let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    Settings {
+    Ok(Settings {
         config: PathBuf::from("ambit.yaml"),
         data: data.to_owned(),
+        database: database::find(data, None)?,
         listen: nowhere,
         ops_listen: nowhere,
         base_url: base_url.unwrap_or("http://127.0.0.1:8400").to_owned(),
         secrets_dir: std::env::var_os("AMBIT_SECRETS_DIR").map(PathBuf::from),
         guards: gate::Guards::default(),
-    }
+    })
 }

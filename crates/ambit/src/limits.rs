@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(crate) const CONTROL_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// Longest `ambit.yaml` or `.cedar` file that is read: forty times the largest example, far below memory.
 pub(crate) const DECLARED_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Most bytes of a secret that are read: one more than a credential may have, so that a longer one is refused, not cut.
+pub(crate) const SECRET_BYTES: u64 = 16 * 1024 + 1;
 /// Most `.cedar` files beside one `ambit.yaml`: a directory read by mistake is noticed.
 pub(crate) const POLICY_FILES: usize = 1_000;
 /// Longest request body that a demo upstream reads: its largest real request is below 4 KiB.

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod control;
+mod database;
 mod demo;
 mod dev;
 mod exit;

@@ -6,6 +6,7 @@ mod holds;
 mod ledger;
 mod pin;
 mod revisions;
+mod secrets;
 mod selector;
 mod tasks;
 mod tokens;
@@ -73,6 +74,9 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::LedgerCheckpoint => ledger::checkpoint(app),
         Request::LedgerExport { file } => ledger::export(app, &file),
         Request::UpstreamPin { name } => pin::pin(app, &name).await,
+        Request::SecretSet { name, value } => secrets::set(app, &name, &value).await,
+        Request::SecretList => secrets::list(app),
+        Request::SecretRemove { name, force } => secrets::remove(app, &name, force).await,
     }
 }
 
@@ -86,6 +90,7 @@ fn status(app: &App) -> Value {
         "base_url": app.settings.base_url,
         "ops": app.settings.ops_listen.to_string(),
         "data": app.settings.data.display().to_string(),
+        "database": app.settings.database.as_ref().map(ToString::to_string),
         "config": app.settings.config.display().to_string(),
         "admitting": app.gate.is_admitting(),
         "control_revision": world.revision,

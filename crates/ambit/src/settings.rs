@@ -9,6 +9,8 @@ pub(crate) struct Settings {
     pub(crate) config: PathBuf,
     /// The data directory: ledger, keys, control socket; mode 0700.
     pub(crate) data: PathBuf,
+    /// Where the ledger is, if not in the data directory.
+    pub(crate) database: Option<store::Database>,
     /// Where agents come in: MCP, HTTP, OAuth.
     pub(crate) listen: SocketAddr,
     /// Where operators look: health and metrics.

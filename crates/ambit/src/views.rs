@@ -55,6 +55,11 @@ pub(crate) fn members(value: &Value) -> String {
     members.iter().filter(|(_, value)| !value.is_null()).map(line).collect()
 }
 
+/// `ambit secret list`
+pub(crate) fn secrets(value: &Value) -> String {
+    columns(value, &[("name", "name"), ("age", "age"), ("set", "set"), ("used by", "used_by")])
+}
+
 /// `ambit agent list`
 pub(crate) fn agents(value: &Value) -> String {
     let list = [

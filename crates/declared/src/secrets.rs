@@ -7,7 +7,10 @@ use crate::{
     schema::shapes,
     sources::{Diagnostic, Sources},
 };
-use model::declared::{CredentialSource, Declared};
+use model::{
+    Name,
+    declared::{CredentialSource, Declared},
+};
 
 /// What is known about a referenced secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub enum SecretState {
     Empty,
     /// It cannot be read; why, without its content.
     Unreadable(String),
+    /// Nobody here can look: it is in a vault that only a gate opens.
+    Unknown,
 }
 
 /// Looks secrets up, without giving them out.
@@ -47,9 +52,13 @@ pub fn check_secrets(
                 format!("the file `{path}`"),
                 format!("put the secret into `{path}` below the secrets directory"),
             ),
+            CredentialSource::Secret(name) => (
+                format!("the secret `{name}` of the vault"),
+                format!("run `ambit secret set {name}` with the secret on standard input"),
+            ),
         };
         let wrong = match secrets.state(credential) {
-            SecretState::Present => continue,
+            SecretState::Present | SecretState::Unknown => continue,
             SecretState::Missing => "is missing".to_owned(),
             SecretState::Empty => "is empty".to_owned(),
             SecretState::Unreadable(why) => format!("cannot be read: {why}"),
@@ -96,8 +105,9 @@ pub(crate) fn credential(
 
 fn reference(node: &Node, problems: &mut Problems) -> Option<(CredentialSource, Span)> {
     let literal = "a credential is a reference, never the secret itself";
-    let write = "put the secret into a file below the secrets directory and write `file:NAME`, or \
-                 into a variable and write `env:AMBIT_SECRET_NAME`";
+    let write = "put the secret into the vault with `ambit secret set NAME` and write `secret:NAME`, into \
+                 a file below the secrets directory and write `file:NAME`, or into a variable and \
+                 write `env:AMBIT_SECRET_NAME`";
     let Value::Text(text) = &node.value else {
         problems.add(node.span, literal, write);
         return None;
@@ -108,6 +118,7 @@ fn reference(node: &Node, problems: &mut Problems) -> Option<(CredentialSource, 
             refused_path(node.span, path, ("a secret's file", "file:tickets.token"), problems)?;
             Some((CredentialSource::File(path.into()), node.span))
         }
+        Some(("secret", name)) => in_vault(node, name, problems),
         Some((scheme @ ("vault" | "k8s" | "oauth"), _)) => {
             not_enforced(node.span, &format!("{scheme}:"), problems);
             None
@@ -135,6 +146,20 @@ fn variable(node: &Node, name: &str, problems: &mut Problems) -> Option<(Credent
         node.span,
         "only variables that begin with `AMBIT_SECRET_` are read",
         format!("name the variable `{suggestion}` and write `env:{suggestion}`"),
+    );
+    None
+}
+
+fn in_vault(node: &Node, name: &str, problems: &mut Problems) -> Option<(CredentialSource, Span)> {
+    if let Ok(name) = Name::new(name) {
+        return Some((CredentialSource::Secret(name), node.span));
+    }
+    // Whoever wrote the secret itself after the colon does not see it again.
+    problems.mask(node.span);
+    problems.add(
+        node.span,
+        "a secret's name has lower-case letters, digits, `_` and `-`",
+        "write `secret:NAME`, and give the secret itself to `ambit secret set NAME`",
     );
     None
 }
@@ -195,6 +220,7 @@ fn is_reference(text: &str) -> bool {
     let reference = text.trim().trim_matches(['"', '\'']);
     match reference.split_once(':') {
         Some(("env", name)) => name.starts_with("AMBIT_SECRET_"),
+        Some(("secret", name)) => Name::new(name).is_ok(),
         Some((scheme, _)) => matches!(scheme, "file" | "vault" | "k8s" | "oauth"),
         None => reference.is_empty() || matches!(reference, "{" | "|" | ">"),
     }

@@ -364,6 +364,17 @@ fn later_vault() {
 }
 
 #[test]
+fn secret_in_place_of_its_name() {
+    check(
+        "env:AMBIT_SECRET_TICKETS",
+        "secret:Hunter2!",
+        &expect![[r#"
+        20:17+15 a secret's name has lower-case letters, digits, `_` and `-` | write `secret:NAME`, and give the secret itself to `ambit secret set NAME`
+    "#]],
+    );
+}
+
+#[test]
 fn later_oauth() {
     check(
         "credential: env:AMBIT_SECRET_TICKETS",
@@ -825,7 +836,7 @@ fn secret_literal() {
         "credential: env:AMBIT_SECRET_TICKETS",
         "credential: sk-live-4242424242424242",
         &expect![[r#"
-            20:17+24 a credential is a reference, never the secret itself | put the secret into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
+            20:17+24 a credential is a reference, never the secret itself | put the secret into the vault with `ambit secret set NAME` and write `secret:NAME`, into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
         "#]],
     );
 }
@@ -836,7 +847,7 @@ fn secret_literal_plain() {
         "credential: env:AMBIT_SECRET_TICKETS",
         "credential: hunter2",
         &expect![[r#"
-        20:17+7 a credential is a reference, never the secret itself | put the secret into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
+        20:17+7 a credential is a reference, never the secret itself | put the secret into the vault with `ambit secret set NAME` and write `secret:NAME`, into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
     "#]],
     );
 }
@@ -847,7 +858,7 @@ fn secret_literal_number() {
         "credential: env:AMBIT_SECRET_TICKETS",
         "credential: 31337",
         &expect![[r#"
-        20:17+5 a credential is a reference, never the secret itself | put the secret into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
+        20:17+5 a credential is a reference, never the secret itself | put the secret into the vault with `ambit secret set NAME` and write `secret:NAME`, into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
     "#]],
     );
 }
@@ -858,7 +869,7 @@ fn secret_literal_in_map() {
         "secret: file:directory/token",
         "secret: correct-horse",
         &expect![[r#"
-        27:40+13 a credential is a reference, never the secret itself | put the secret into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
+        27:40+13 a credential is a reference, never the secret itself | put the secret into the vault with `ambit secret set NAME` and write `secret:NAME`, into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
     "#]],
     );
 }

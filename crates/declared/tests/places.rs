@@ -76,17 +76,18 @@ fn a_secret_is_blotted_out() {
         "env:AMBIT_SECRET_TICKETS",
         "hunter2-hunter2",
         &expect![[r#"
-        drawn:
-          × a credential is a reference, never the secret itself
-            ╭─[ambit.yaml:20:17]
-         19 │     mcp: https://tickets.example/mcp
-         20 │     credential: ***************
-            ·                 ───────────────
-            ╰────
-          help: put the secret into a file below the secrets directory and write `file:NAME`, or into a
-                variable and write `env:AMBIT_SECRET_NAME`
+            drawn:
+              × a credential is a reference, never the secret itself
+                ╭─[ambit.yaml:20:17]
+             19 │     mcp: https://tickets.example/mcp
+             20 │     credential: ***************
+                ·                 ───────────────
+                ╰────
+              help: put the secret into the vault with `ambit secret set NAME` and write `secret:NAME`, into a
+                    file below the secrets directory and write `file:NAME`, or into a variable and write
+                    `env:AMBIT_SECRET_NAME`
 
-    "#]],
+        "#]],
     );
 }
 
@@ -177,9 +178,10 @@ struct Secrets(BTreeMap<&'static str, SecretState>);
 impl SecretSource for Secrets {
     fn state(&self, source: &CredentialSource) -> SecretState {
         let name = match source {
-            CredentialSource::Env(name) | CredentialSource::File(name) => name,
+            CredentialSource::Env(name) | CredentialSource::File(name) => name.as_str(),
+            CredentialSource::Secret(name) => name.as_str(),
         };
-        self.0.get(name.as_str()).cloned().unwrap_or(SecretState::Missing)
+        self.0.get(name).cloned().unwrap_or(SecretState::Missing)
     }
 }
 
@@ -215,6 +217,32 @@ fn missing_and_empty_secrets() {
     "#]].assert_eq(&flush(&render(&problems, &sources, false)));
     let unreadable = SecretState::Unreadable("it is a symbolic link out of the directory".into());
     assert_eq!(check(SecretState::Present, unreadable).len(), 1);
+}
+
+#[test]
+fn a_secret_of_the_vault() {
+    let base = BASE.replace("env:AMBIT_SECRET_TICKETS", "secret:tickets");
+    let (declared, sources) = read("ambit.yaml", &base, Vec::new()).expect("accepted");
+    let check = |tickets: SecretState| {
+        let secrets =
+            BTreeMap::from([("tickets", tickets), ("directory/token", SecretState::Present)]);
+        check_secrets(&declared, &sources, &Secrets(secrets))
+    };
+    assert_eq!(check(SecretState::Present), []);
+    assert_eq!(check(SecretState::Unknown), [], "who cannot look does not say that it is missing");
+    let problems = check(SecretState::Missing);
+    expect![[r#"
+        drawn:
+          × the credential of `tickets` is not available: the secret `tickets` of the vault is missing
+            ╭─[ambit.yaml:20:17]
+         19 │     mcp: https://tickets.example/mcp
+         20 │     credential: secret:tickets
+            ·                 ──────────────
+            ╰────
+          help: run `ambit secret set tickets` with the secret on standard input
+
+    "#]]
+    .assert_eq(&flush(&render(&problems, &sources, false)));
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn the_schema_refuses_what_the_reader_refuses() {
         ("risk: high", "risk: never"),
         ("ttl: 15m", "ttl: 15"),
         ("env:AMBIT_SECRET_TICKETS", "env:HOME"),
+        ("env:AMBIT_SECRET_TICKETS", "secret:Tickets!"),
         ("owner: group:it-support", "owner: it-support"),
         ("required: 1", "required: 0"),
         ("calls: 300/h", "calls: 300"),

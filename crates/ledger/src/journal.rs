@@ -139,6 +139,11 @@ impl Journal {
         self.queue.close();
     }
 
+    /// Stops at once: what waits is refused, and the writer ends. For who has learnt that the medium is lost.
+    pub fn stop(&self) {
+        self.queue.stop();
+    }
+
     /// Whether records are still accepted.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -95,6 +95,8 @@ struct Derived {
     wrap: LessSafeKey,
     live: LessSafeKey,
     named: LessSafeKey,
+    secret: LessSafeKey,
+    id: [u8; 8],
     owner: hmac::Key,
     head: hmac::Key,
     memory: hmac::Key,
@@ -113,6 +115,8 @@ pub enum Purpose {
     Live,
     /// A named secret (signing keys).
     Named,
+    /// An upstream's secret in the embedded vault.
+    Secret,
 }
 
 /// What a keyed digest is for.
@@ -142,10 +146,18 @@ impl Kek {
             wrap: aead("ambit-kek-v1 data keys")?,
             live: aead("ambit-kek-v1 live state")?,
             named: aead("ambit-kek-v1 named secrets")?,
+            secret: aead("ambit-kek-v1 upstream secrets")?,
+            id: *expand::<8>(&prk, b"ambit-kek-v1 name of the key")?,
             owner: mac("ambit-kek-v1 key owners")?,
             head: mac("ambit-kek-v1 batch heads")?,
             memory: mac("ambit-kek-v1 condition memory")?,
         })))
+    }
+
+    /// Names the key without telling anything of it, so that what is sealed can say by which key.
+    #[must_use]
+    pub fn id(&self) -> [u8; 8] {
+        self.0.id
     }
 
     /// HMAC-SHA-256 for one purpose.
@@ -184,6 +196,7 @@ impl Kek {
         match purpose {
             Purpose::Live => &self.0.live,
             Purpose::Named => &self.0.named,
+            Purpose::Secret => &self.0.secret,
         }
     }
 

@@ -188,6 +188,8 @@ pub enum CredentialSource {
     Env(String),
     /// A file below `--secrets-dir`.
     File(String),
+    /// A secret of the embedded vault.
+    Secret(Name),
 }
 
 /// One catalog entry.

@@ -22,6 +22,11 @@ pub trait Archive: Send + Sync {
     fn copy(&self, file: &Path) -> Result<u64, StoreError>;
     /// Bounds what lies beside the database; called about once per second.
     fn tidy(&self) -> Result<(), StoreError>;
+    /// An error is why the writer can write no more, learnt while it has nothing to write; called about once per
+    /// second.
+    fn lost(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// What a start reads, once.
@@ -45,4 +50,32 @@ pub(crate) struct Snapshot {
     pub(crate) next: u64,
     pub(crate) bytes: Vec<u8>,
     pub(crate) mac: Vec<u8>,
+}
+
+/// [`Archive::rows`]: the batch that holds `from` and those after it.
+pub(crate) fn rows_holding(
+    stored: &dyn Stored,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<Row>, StoreError> {
+    let holds = stored.row_before(from.saturating_add(1))?.filter(|row| row.next() > from);
+    stored.rows_from(holds.map_or(from, |row| row.first), limit)
+}
+
+/// The node's number as it is stored.
+pub(crate) fn read_node(bytes: &[u8]) -> Result<u64, StoreError> {
+    <[u8; 8]>::try_from(bytes).map(u64::from_be_bytes).map_err(|_| StoreError::Damaged {
+        place: "the node's number".into(),
+        found: "it is not eight bytes".into(),
+    })
+}
+
+/// Sequences stay far below 2^63; what is beyond it compares as the largest.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A negative number was not written by this program; it reads as the largest, which fits no chain.
+pub(crate) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

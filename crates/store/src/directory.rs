@@ -1,6 +1,6 @@
 //! The data directory: who may write it, who has it, and the files beside the database.
 
-use crate::{error::StoreError, limits::NOTE_BYTES};
+use crate::{error::StoreError, limits::NOTE_BYTES, postgres::Database};
 use ledger::{Entropy, Kek};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -9,6 +9,15 @@ use std::{
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
+
+/// Where the ledger of a data directory is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// In a SQLite file within it.
+    Within,
+    /// In a database on a server.
+    Server(Database),
+}
 
 /// A data directory that this process holds.
 #[derive(Debug)]
@@ -36,6 +45,21 @@ impl Directory {
 
     pub(crate) fn database(&self) -> PathBuf {
         database(&self.path)
+    }
+
+    /// Where its ledger is: on the server that is asked for or that was used last, else within it.
+    pub(crate) fn place(&self, asked: Option<&Database>) -> Result<Place, StoreError> {
+        place(&self.path, asked)
+    }
+
+    /// Remembers the server on which its ledger is.
+    pub(crate) fn note_database(&self, shown: &str) -> Result<(), StoreError> {
+        let path = noted(&self.path);
+        let line = format!("{shown}\n");
+        if read_note(&path)?.as_deref() == Some(line.as_str()) {
+            return Ok(());
+        }
+        write_whole(&path, line.as_bytes())
     }
 
     pub(crate) fn index(&self) -> PathBuf {
@@ -76,6 +100,36 @@ impl Directory {
 /// The database within a data directory.
 pub(crate) fn database(path: &Path) -> PathBuf {
     path.join("ambit.db")
+}
+
+/// The file that names the server on which a data directory's ledger is, without its password.
+fn noted(path: &Path) -> PathBuf {
+    path.join("database")
+}
+
+/// Whether a data directory has its ledger within it.
+#[must_use]
+pub fn holds_ledger(path: &Path) -> bool {
+    database(path).exists()
+}
+
+/// The server on which a data directory's ledger was last, as a URL without its password; `None` if it is within it.
+pub fn last_database(path: &Path) -> Result<Option<String>, StoreError> {
+    Ok(read_note(&noted(path))?.map(|line| line.trim().to_owned()))
+}
+
+/// Where the ledger of a data directory is: on the server that is asked for or that was used last, else within it.
+pub(crate) fn place(path: &Path, asked: Option<&Database>) -> Result<Place, StoreError> {
+    let within = holds_ledger(path);
+    match asked {
+        Some(_) if within => Err(StoreError::Within(path.to_owned())),
+        Some(asked) => Ok(Place::Server(asked.clone())),
+        None => match last_database(path)? {
+            None => Ok(Place::Within),
+            Some(_) if within => Err(StoreError::Within(path.to_owned())),
+            Some(url) => Database::parse(&url, None).map(Place::Server),
+        },
+    }
 }
 
 /// The kept checkpoint within a data directory.

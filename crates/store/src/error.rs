@@ -41,6 +41,48 @@ pub enum StoreError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The address of the database cannot be used.
+    #[error("the database URL cannot be used: {0}")]
+    Address(String),
+    /// A file of passwords that others may read.
+    #[error(
+        "`{path}` holds passwords and may be read by others (mode {mode:o}); run `chmod 600 {path}`"
+    )]
+    PassFile {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The database server cannot be used.
+    #[error("the database `{database}` cannot be {what}")]
+    Server {
+        /// Which, without its password.
+        database: String,
+        /// `reached`, `written`, …
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database server is not one to keep a ledger on.
+    #[error("the database `{database}` cannot hold the ledger: {found}")]
+    Unfit {
+        /// Which, without its password.
+        database: String,
+        /// What is wrong with it.
+        found: String,
+    },
+    /// Another process writes the database.
+    #[error(
+        "the database `{0}` has a writer already: stop that Ambit, or give this one a database of its own"
+    )]
+    Taken(String),
+    /// The data directory holds a ledger, and a database elsewhere is asked for.
+    #[error(
+        "`{0}` holds a ledger of its own (ambit.db); give the ledger on a server a data directory of its own"
+    )]
+    Within(PathBuf),
     /// The database was made by a newer program.
     #[error(
         "the database has schema version {found}; this program knows up to {known}: use the newer program"

@@ -20,12 +20,17 @@ const BUNDLE: usize = 256;
 
 /// Copies the database into a new file of mode 0600 as of one moment; gives how many records it has.
 pub(crate) fn copy(connection: &Connection, file: &Path) -> Result<u64, StoreError> {
-    drop(private_file(file, OpenOptions::new().write(true).create_new(true))?);
+    new_file(file)?;
     connection.execute("VACUUM INTO ?1", [file.to_string_lossy()]).during("copied")?;
     let copied = Connection::open(file).during("copied")?;
     let sql = "SELECT coalesce(max(first + count), 0) FROM batches";
     let records: i64 = copied.query_row(sql, (), |row| row.get(0)).during("copied")?;
     Ok(u64::try_from(records).unwrap_or(0))
+}
+
+/// Makes an empty file of mode 0600; one that is there is refused.
+pub(crate) fn new_file(file: &Path) -> Result<(), StoreError> {
+    private_file(file, OpenOptions::new().write(true).create_new(true)).map(drop)
 }
 
 /// Writes checkpoint, hash tiles and entry bundles below a folder, for the tree that the checkpoint signs.

@@ -3,24 +3,18 @@
 use crate::{
     archive::{Archive, Snapshot, Stored},
     error::{During, StoreError},
-    resume::{Resumed, Trust, resume},
+    medium::Write,
     start::{Found, Options, Store},
-    view::View,
 };
-use ledger::{
-    Batch, Claim, Entropy, Fatal, Kek, KeyId, Medium, Memory, Purpose, Row, Tail, WrappedKey,
-};
-use model::{
-    Digest,
-    record::{Condition, StateChange},
-};
+use ledger::{Batch, Entropy, Kek, KeyId, Row, WrappedKey};
+use model::{Digest, Timestamp, record::StateChange};
 use rusqlite::Connection;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-use tlog::{Checkpoint, leaf_hash};
+use tlog::leaf_hash;
 
 /// The page that a torn write ends within.
 const PAGE: usize = 4_096;
@@ -92,17 +86,7 @@ impl Disk {
             entropy,
             hold: Box::new(hold),
         };
-        let disk = self.clone();
-        let medium = |view, kept, kek, entropy| Forgetful {
-            disk,
-            node,
-            kek,
-            entropy,
-            kept,
-            view,
-            memory: Memory::default(),
-        };
-        Store::start(found, medium, options)
+        Store::start(found, self.clone(), Timestamp(0), options)
     }
 
     /// Lets one durable write of a batch go wrong, counted from the first ever as 0.
@@ -271,47 +255,19 @@ impl Frame {
     }
 }
 
-struct Forgetful {
-    disk: Disk,
-    node: u64,
-    kek: Kek,
-    entropy: Arc<dyn Entropy>,
-    kept: Option<Checkpoint>,
-    view: Arc<View>,
-    memory: Memory,
-}
+impl crate::medium::Disk for Disk {
+    const NAME: &'static str = "forgetful disk";
 
-impl Forgetful {
-    fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        let mut live = Vec::new();
-        for change in batch.live {
-            let seal = |value: &Vec<u8>| {
-                self.kek.seal(Purpose::Live, &change.key, value, self.entropy.as_ref())
-            };
-            let value = change.value.as_ref().map(seal).transpose()?;
-            live.push(StateChange { key: change.key.clone(), value });
-        }
-        self.disk.lock().append(&Frame::encode(batch, &live))
-    }
-}
-
-impl Medium for Forgetful {
-    fn resume(&mut self) -> Result<Tail, Fatal> {
-        self.disk.mend();
-        let trust = Trust { node: self.node, kek: &self.kek, kept: self.kept.as_ref() };
-        let Resumed { tail, memory, .. } = resume(&self.disk, &trust, &self.view)
-            .map_err(|error| error.fatal("read", "forgetful disk"))?;
-        self.memory = memory;
-        Ok(tail)
+    fn prepare(&mut self, _forget_before: Timestamp) -> Result<(), StoreError> {
+        self.mend();
+        Ok(())
     }
 
-    fn check(&mut self, claims: &[Claim<'_>]) -> Result<Vec<Result<(), Condition>>, Fatal> {
-        Ok(claims.iter().map(|claim| self.memory.admit(claim)).collect())
+    fn write(&mut self, write: &Write<'_>) -> Result<(), StoreError> {
+        self.lock().append(&Frame::encode(write.batch, write.live))
     }
 
-    fn persist(&mut self, batch: &Batch<'_>) -> Result<(), Fatal> {
-        self.write(batch).map_err(|error| error.fatal("written", "forgetful disk"))?;
-        self.view.publish(batch);
+    fn write_snapshot(&mut self, _snapshot: &Snapshot) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -18,6 +18,16 @@ pub const INDEX_ROWS: usize = 256;
 pub const WALK_ROWS: usize = 64;
 /// How long a connection waits for another one of this process.
 pub const BUSY: Duration = Duration::from_secs(10);
+/// How long a database server may take to answer. A commit takes milliseconds; one that takes this long is given up, and
+/// with it the ledger's writer.
+pub const SERVER_ANSWER: Duration = Duration::from_secs(30);
+/// How often, and how long apart, the writer's lock is asked for: a server takes a moment to see that the process which
+/// held it is gone.
+pub const WRITER_LOCK_TRIES: u32 = 60;
+/// See [`WRITER_LOCK_TRIES`].
+pub const WRITER_LOCK_PACE: Duration = Duration::from_millis(50);
+/// Bytes of a file of passwords; a line has some dozens.
+pub const PASSFILE_BYTES: u64 = 64 << 10;
 /// How long live state (tasks, asks) is kept after its last change, in microseconds: 35 days, longer than a task or
 /// an approval lives. A task that is gone is refused.
 pub const LIVE_KEPT: i64 = 35 * 86_400 * 1_000_000;

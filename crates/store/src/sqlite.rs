@@ -3,25 +3,21 @@
 mod migrations;
 
 use crate::{
-    archive::{Archive, Snapshot, Stored},
+    archive::{Archive, Snapshot, Stored, read_node, rows_holding, signed, unsigned},
     directory::{Directory, read_note, write_whole},
     error::{During, StoreError},
     export,
-    limits::{BUSY, LIVE_KEPT, SNAPSHOT_EVERY, WAL_HARD, WAL_SOFT},
-    resume::{Resumed, Trust, resume, snapshot_mac},
-    view::View,
+    limits::{BUSY, WAL_HARD, WAL_SOFT},
+    medium::{Disk, Write},
 };
-use ledger::{
-    Batch, Claim, Entropy, Fatal, Kek, KeyId, Medium, Memory, Purpose, Row, Tail, WrappedKey,
-};
-use model::{Digest, Timestamp, record::Condition};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use ledger::{Entropy, KeyId, Row, WrappedKey};
+use model::{Digest, Timestamp};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, ToSql, params};
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
-use tlog::Checkpoint;
 
 const ROW_COLUMNS: &str = "first, count, at, leaves, hashes, sealed, effects, frontier, root, \
      control_root, revision, head, mac";
@@ -38,6 +34,14 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
              PRAGMA wal_autocheckpoint = 0; PRAGMA secure_delete = ON; PRAGMA foreign_keys = ON;"
         ))
         .during("opened")?;
+    migrations::migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Opens an empty file to copy a ledger into: nobody reads it before it is whole.
+#[cfg(feature = "postgres")]
+pub(crate) fn open_copy(path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open(path).during("copied")?;
     migrations::migrate(&mut connection)?;
     Ok(connection)
 }
@@ -64,10 +68,9 @@ pub(crate) fn node(connection: &Connection, entropy: &dyn Entropy) -> Result<u64
     }
     let mut random = [0_u8; 8];
     entropy.fill(&mut random);
-    connection
-        .execute("INSERT INTO meta (name, value) VALUES ('node', ?1)", [random.as_slice()])
-        .during("written")?;
-    Ok(u64::from_be_bytes(random))
+    let node = u64::from_be_bytes(random);
+    set_node(connection, node)?;
+    Ok(node)
 }
 
 /// The node's number, if the database has one.
@@ -76,164 +79,147 @@ pub(crate) fn stored_node(connection: &Connection) -> Result<Option<u64>, StoreE
         .query_row("SELECT value FROM meta WHERE name = 'node'", (), |row| row.get(0))
         .optional()
         .during("read")?;
-    found
-        .map(|bytes| {
-            let bytes = <[u8; 8]>::try_from(bytes.as_slice());
-            bytes.map(u64::from_be_bytes).map_err(|_| StoreError::Damaged {
-                place: "the node's number".into(),
-                found: "it is not eight bytes".into(),
-            })
-        })
-        .transpose()
+    found.as_deref().map(read_node).transpose()
 }
 
 /// Writes batches.
-pub(crate) struct SqliteMedium {
-    pub(crate) connection: Connection,
-    pub(crate) node: u64,
-    pub(crate) kek: Kek,
-    pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) kept: Option<Checkpoint>,
-    pub(crate) view: Arc<View>,
-    pub(crate) memory: Memory,
-    pub(crate) unsnapped: u32,
-    pub(crate) opened: Timestamp,
-}
+pub(crate) struct SqliteDisk(pub(crate) Connection);
 
-impl SqliteMedium {
-    fn take_up(&mut self) -> Result<Tail, StoreError> {
-        let end = self.opened.0.saturating_sub(LIVE_KEPT);
-        self.connection.execute("DELETE FROM live WHERE changed < ?1", [end]).during("written")?;
-        let trust = Trust { node: self.node, kek: &self.kek, kept: self.kept.as_ref() };
-        let reader = Reading(&self.connection);
-        let Resumed { tail, memory, replayed } = resume(&reader, &trust, &self.view)?;
-        self.memory = memory;
-        if replayed > 0 {
-            self.write_snapshot(tail.frontier.size(), &tail.head)?;
-        }
-        Ok(tail)
+impl Disk for SqliteDisk {
+    const NAME: &'static str = "database";
+
+    fn prepare(&mut self, forget_before: Timestamp) -> Result<(), StoreError> {
+        let sql = "DELETE FROM live WHERE changed < ?1";
+        self.0.execute(sql, [forget_before.0]).map(drop).during("written")
     }
 
-    fn write_snapshot(&self, next: u64, head: &Digest) -> Result<(), StoreError> {
-        let bytes = self.memory.to_bytes();
-        let mac = snapshot_mac(&self.kek, self.node, next, head, &bytes);
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO memory (id, next, bytes, mac) VALUES (1, ?1, ?2, ?3)",
-            )
-            .and_then(|mut insert| insert.execute(params![signed(next), bytes, mac.as_bytes()]))
-            .map(drop)
-            .during("written")
+    fn write(&mut self, write: &Write<'_>) -> Result<(), StoreError> {
+        let connection = &self.0;
+        execute(connection, "BEGIN IMMEDIATE")?;
+        insert_row(connection, write.batch.row)?;
+        write.batch.keys.iter().try_for_each(|key| insert_key(connection, key))?;
+        for change in write.batch.control {
+            set_state(connection, &change.key, change.value.as_deref())?;
+        }
+        for change in write.live {
+            set_live(connection, &change.key, write.batch.row.at, change.value.as_deref())?;
+        }
+        if let Some(snapshot) = write.snapshot {
+            set_snapshot(connection, snapshot)?;
+        }
+        execute(connection, "COMMIT")
     }
 
-    fn write(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        self.execute("BEGIN IMMEDIATE")?;
-        self.write_row(batch.row)?;
-        for key in batch.keys {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO keys (id, owner, month, wrapped) VALUES (?1, ?2, ?3, ?4)",
-                )
-                .and_then(|mut insert| {
-                    insert.execute(params![key.id, key.owner.as_bytes(), key.month, key.wrapped])
-                })
-                .during("written")?;
-        }
-        self.write_changes(batch)?;
-        self.unsnapped += 1;
-        if self.unsnapped >= SNAPSHOT_EVERY {
-            self.write_snapshot(batch.row.next(), &batch.row.head)?;
-            self.unsnapped = 0;
-        }
-        self.execute("COMMIT")
-    }
-
-    fn write_row(&self, row: &Row) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(&format!(
-                "INSERT INTO batches ({ROW_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
-            ))
-            .and_then(|mut insert| {
-                insert.execute(params![
-                    signed(row.first),
-                    row.count,
-                    row.at.0,
-                    row.leaves,
-                    row.hashes,
-                    row.sealed,
-                    row.effects,
-                    row.frontier,
-                    row.root.as_bytes(),
-                    row.control_root.as_bytes(),
-                    signed(row.revision),
-                    row.head.as_bytes(),
-                    row.mac.as_bytes(),
-                ])
-            })
-            .map(drop)
-            .during("written")
-    }
-
-    fn write_changes(&self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        for change in batch.control {
-            match &change.value {
-                Some(value) => self
-                    .connection
-                    .prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)")
-                    .and_then(|mut insert| insert.execute(params![change.key, value])),
-                None => self
-                    .connection
-                    .prepare_cached("DELETE FROM state WHERE key = ?1")
-                    .and_then(|mut delete| delete.execute([&change.key])),
-            }
-            .during("written")?;
-        }
-        for change in batch.live {
-            match &change.value {
-                Some(value) => {
-                    let entropy = self.entropy.as_ref();
-                    let sealed = self.kek.seal(Purpose::Live, &change.key, value, entropy)?;
-                    self.connection
-                        .prepare_cached(
-                            "INSERT OR REPLACE INTO live (key, changed, value) VALUES (?1, ?2, ?3)",
-                        )
-                        .and_then(|mut insert| {
-                            insert.execute(params![change.key, batch.row.at.0, sealed])
-                        })
-                }
-                None => self
-                    .connection
-                    .prepare_cached("DELETE FROM live WHERE key = ?1")
-                    .and_then(|mut delete| delete.execute([&change.key])),
-            }
-            .during("written")?;
-        }
-        Ok(())
-    }
-
-    fn execute(&self, sql: &str) -> Result<(), StoreError> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(()))
-            .map(drop)
-            .during("written")
+    fn write_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        set_snapshot(&self.0, snapshot)
     }
 }
 
-impl Medium for SqliteMedium {
-    fn resume(&mut self) -> Result<Tail, Fatal> {
-        self.take_up().map_err(|error| error.fatal("read", "database"))
+impl Stored for SqliteDisk {
+    fn last(&self) -> Result<Option<Row>, StoreError> {
+        Reading(&self.0).last()
     }
 
-    fn check(&mut self, claims: &[Claim<'_>]) -> Result<Vec<Result<(), Condition>>, Fatal> {
-        Ok(claims.iter().map(|claim| self.memory.admit(claim)).collect())
+    fn row_before(&self, sequence: u64) -> Result<Option<Row>, StoreError> {
+        Reading(&self.0).row_before(sequence)
     }
 
-    fn persist(&mut self, batch: &Batch<'_>) -> Result<(), Fatal> {
-        self.write(batch).map_err(|error| error.fatal("written", "database"))?;
-        self.view.publish(batch);
-        Ok(())
+    fn rows_from(&self, first: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
+        Reading(&self.0).rows_from(first, limit)
     }
+
+    fn snapshot(&self) -> Result<Option<Snapshot>, StoreError> {
+        Reading(&self.0).snapshot()
+    }
+
+    fn control(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        Reading(&self.0).control()
+    }
+
+    fn live(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        Reading(&self.0).live()
+    }
+}
+
+fn run(connection: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<(), StoreError> {
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute(values))
+        .map(drop)
+        .during("written")
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    run(connection, sql, &[])
+}
+
+pub(crate) fn insert_row(connection: &Connection, row: &Row) -> Result<(), StoreError> {
+    let sql = format!("INSERT INTO batches ({ROW_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)");
+    let values: [&dyn ToSql; 13] = [
+        &signed(row.first),
+        &row.count,
+        &row.at.0,
+        &row.leaves,
+        &row.hashes,
+        &row.sealed,
+        &row.effects,
+        &row.frontier,
+        row.root.as_bytes(),
+        row.control_root.as_bytes(),
+        &signed(row.revision),
+        row.head.as_bytes(),
+        row.mac.as_bytes(),
+    ];
+    run(connection, &sql, &values)
+}
+
+pub(crate) fn insert_key(connection: &Connection, key: &WrappedKey) -> Result<(), StoreError> {
+    let sql = "INSERT INTO keys (id, owner, month, wrapped) VALUES (?1, ?2, ?3, ?4)";
+    run(connection, sql, &[&key.id, key.owner.as_bytes(), &key.month, &key.wrapped])
+}
+
+pub(crate) fn set_state(
+    connection: &Connection,
+    key: &str,
+    value: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)";
+    match value {
+        Some(value) => run(connection, sql, &[&key, &value]),
+        None => run(connection, "DELETE FROM state WHERE key = ?1", &[&key]),
+    }
+}
+
+pub(crate) fn set_live(
+    connection: &Connection,
+    key: &str,
+    at: Timestamp,
+    value: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO live (key, changed, value) VALUES (?1, ?2, ?3)";
+    match value {
+        Some(value) => run(connection, sql, &[&key, &at.0, &value]),
+        None => run(connection, "DELETE FROM live WHERE key = ?1", &[&key]),
+    }
+}
+
+pub(crate) fn set_snapshot(connection: &Connection, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO memory (id, next, bytes, mac) VALUES (1, ?1, ?2, ?3)";
+    run(connection, sql, &[&signed(snapshot.next), &snapshot.bytes, &snapshot.mac])
+}
+
+pub(crate) fn set_named(
+    connection: &Connection,
+    name: &str,
+    sealed: &[u8],
+) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO named (name, value) VALUES (?1, ?2)";
+    run(connection, sql, &[&name, &sealed])
+}
+
+pub(crate) fn set_node(connection: &Connection, node: u64) -> Result<(), StoreError> {
+    let sql = "INSERT INTO meta (name, value) VALUES ('node', ?1)";
+    run(connection, sql, &[&node.to_be_bytes()])
 }
 
 /// Reads batches and names; a third connection keeps the write-ahead log small.
@@ -264,11 +250,7 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 
 impl Archive for SqliteArchive {
     fn rows(&self, from: u64, limit: usize) -> Result<Vec<Row>, StoreError> {
-        let connection = lock(&self.reader);
-        let reading = Reading(&connection);
-        let holds = reading.row_before(from.saturating_add(1))?.filter(|row| row.next() > from);
-        let first = holds.map_or(from, |row| row.first);
-        reading.rows_from(first, limit)
+        rows_holding(&Reading(&lock(&self.reader)), from, limit)
     }
 
     fn data_key(&self, id: &KeyId) -> Result<Option<WrappedKey>, StoreError> {
@@ -297,8 +279,7 @@ impl Archive for SqliteArchive {
     }
 
     fn put_named(&self, name: &str, sealed: &[u8]) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO named (name, value) VALUES (?1, ?2)";
-        lock(&self.reader).execute(sql, params![name, sealed]).map(drop).during("written")
+        set_named(&lock(&self.reader), name, sealed)
     }
 
     fn kept(&self) -> Result<Option<String>, StoreError> {
@@ -391,14 +372,4 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         head: Digest(row.get(11)?),
         mac: Digest(row.get(12)?),
     })
-}
-
-/// Sequences stay far below 2^63; what is beyond it compares as the largest.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A negative number was not written by this program; it reads as the largest, which fits no chain.
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -2,17 +2,19 @@
 
 use crate::{
     archive::Archive,
-    directory::Directory,
+    directory::{Directory, Place},
     error::{During, StoreError},
     export,
     index::Index,
     limits::KEEPER_PACE,
+    medium::{Desk, Disk, Setting},
+    postgres::{self, Database},
     record::{Opener, Record},
     resume::integrity,
-    sqlite::{self, SqliteArchive, SqliteMedium},
+    sqlite::{self, SqliteArchive, SqliteDisk},
     view::{OnChange, State, View},
 };
-use ledger::{Entropy, Journal, Kek, Keyring, Medium, Memory, Purpose, Writer};
+use ledger::{Entropy, Fatal, Journal, Kek, Keyring, Medium, Purpose, Writer};
 use model::{EntryId, Timestamp};
 use rusqlite::Connection;
 use std::{
@@ -32,11 +34,13 @@ const LEDGER_KEY: &str = "ledger/checkpoint";
 pub struct Options {
     /// The first part of the log's name; the node follows.
     pub origin: String,
+    /// Where the ledger is, if not where the data directory's last one was: in a file of the data directory at first.
+    pub database: Option<Database>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { origin: "ambit.local".into() }
+        Options { origin: "ambit.local".into(), database: None }
     }
 }
 
@@ -75,7 +79,8 @@ pub(crate) struct Shared {
 }
 
 impl Store {
-    /// Opens or makes the data directory, compares all of it with what vouches for it, and starts the writer.
+    /// Opens or makes the data directory and its ledger, compares all of it with what vouches for it, and starts the
+    /// writer.
     pub fn open(
         path: &Path,
         options: Options,
@@ -83,33 +88,25 @@ impl Store {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Store, StoreError> {
         let directory = Directory::take(path)?;
+        if let Place::Server(database) = directory.place(options.database.as_ref())? {
+            return postgres::open(directory, &database, &options, now, entropy);
+        }
         let fresh = !directory.database().exists();
         let kek = directory.kek(fresh, entropy.as_ref())?;
         directory.touch(&directory.database())?;
         let connection = sqlite::open_writer(&directory.database())?;
         let node = sqlite::node(&connection, entropy.as_ref())?;
         let archive: Arc<dyn Archive> = Arc::new(SqliteArchive::open(&directory)?);
-        let medium = |view: Arc<View>, kept: Option<Checkpoint>, kek: Kek, entropy| SqliteMedium {
-            connection,
-            node,
-            kek,
-            entropy,
-            kept,
-            view,
-            memory: Memory::default(),
-            unsnapped: 0,
-            opened: now,
-        };
-        directory.touch(&directory.index())?;
-        let index = Connection::open(directory.index()).during("opened (index)")?;
+        let index = open_index(&directory)?;
         let found = Found { archive, kek, node, index, entropy, hold: Box::new(directory) };
-        Store::start(found, medium, &options)
+        Store::start(found, SqliteDisk(connection), now, &options)
     }
 
-    /// Starts a store over a medium and its archive.
-    pub(crate) fn start<M: Medium + 'static>(
+    /// Starts a store over a disk and its archive.
+    pub(crate) fn start<D: Disk + 'static>(
         found: Found,
-        medium: impl FnOnce(Arc<View>, Option<Checkpoint>, Kek, Arc<dyn Entropy>) -> M,
+        disk: D,
+        now: Timestamp,
         options: &Options,
     ) -> Result<Store, StoreError> {
         let Found { archive, kek, node, index, entropy, hold } = found;
@@ -119,7 +116,15 @@ impl Store {
             note.as_deref().map(|note| read_checkpoint(note, signer.verifier())).transpose()?;
         let view = Arc::new(View::default());
         let size = kept.as_ref().map(Checkpoint::size);
-        let medium = medium(view.clone(), kept, kek.clone(), entropy.clone());
+        let setting = Setting {
+            node,
+            kek: kek.clone(),
+            entropy: entropy.clone(),
+            kept,
+            view: view.clone(),
+            now,
+        };
+        let medium = Desk::new(disk, setting);
         let (journal, writer) = Writer::open(medium, Keyring::new(kek.clone(), entropy.clone()))?;
         let opener = Arc::new(Opener::new(archive.clone(), kek.clone()));
         let index = Index::new(index, node, view.now_at().size, archive.clone(), opener.clone())?;
@@ -136,7 +141,8 @@ impl Store {
         });
         let mut store = Store { journal, threads: Vec::new(), shared, _hold: hold };
         store.spawn("ledger-writer", move |shared| shared.write(writer))?;
-        store.spawn("ledger-keeper", |shared| shared.watch())?;
+        let journal = store.journal.clone();
+        store.spawn("ledger-keeper", move |shared| shared.watch(&journal))?;
         store.spawn("ledger-index", |shared| shared.index.follow(&shared.view))?;
         Ok(store)
     }
@@ -156,6 +162,14 @@ impl Store {
     #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    pub(crate) fn kek(&self) -> &Kek {
+        &self.shared.kek
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        self.shared.entropy.as_ref()
     }
 
     /// All control state. A committer that was woken sees its own change here.
@@ -273,23 +287,38 @@ impl Shared {
         }
         let _abort = Abort;
         if let Err(fatal) = writer.run() {
-            let mut text = fatal.to_string();
-            let mut source = std::error::Error::source(&fatal);
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            tracing::error!(reason = text, "the ledger has stopped; nothing is admitted any more");
-            *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            self.note_end(&fatal);
         }
         self.view.end();
         self.index.end();
     }
 
-    /// The keeper's thread: signs at most once per second, bounds the write-ahead log.
-    fn watch(&self) {
+    /// Says why nothing is admitted any more; the first reason stays.
+    fn note_end(&self, fatal: &Fatal) {
+        let mut text = fatal.to_string();
+        let mut source = std::error::Error::source(fatal);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.is_none() {
+            tracing::error!(reason = text, "the ledger has stopped; nothing is admitted any more");
+            *stopped = Some(text);
+        }
+    }
+
+    /// The keeper's thread: signs at most once per second, bounds the write-ahead log, and ends admission if the
+    /// medium is lost while nothing is written.
+    fn watch(&self, journal: &Journal) {
         let mut seen = self.view.now_at().size;
         loop {
+            if journal.is_open()
+                && let Err(error) = self.archive.lost()
+            {
+                self.note_end(&error.fatal("written", "database"));
+                journal.stop();
+            }
             let progress = self.view.wait_beyond(seen, KEEPER_PACE);
             if progress.size > seen
                 && let Err(error) = self.sign()
@@ -330,6 +359,12 @@ impl Shared {
         *kept = Some((size, note.clone()));
         Ok(note)
     }
+}
+
+/// Opens or makes the index beside the ledger.
+pub(crate) fn open_index(directory: &Directory) -> Result<Connection, StoreError> {
+    directory.touch(&directory.index())?;
+    Connection::open(directory.index()).during("opened (index)")
 }
 
 /// The key that signs checkpoints and nothing else; drawn at the first start.

@@ -1,4 +1,4 @@
-//! What every medium must do, run on SQLite and on the forgetful double.
+//! What every medium must do, run on SQLite, on PostgreSQL and on the forgetful double.
 #![cfg(test)]
 
 mod support;
@@ -10,11 +10,14 @@ use model::{
 };
 use std::sync::{Arc, Mutex};
 use store::{Filter, StoreError};
-use support::{NOW, Note, OnForgetful, OnSqlite, Subject, closes, note, opens, sets, write};
+use support::{
+    NOW, Note, OnForgetful, OnPostgres, OnSqlite, Subject, closes, note, opens, sets, write,
+};
 
 macro_rules! conformance {
     ($($name:ident;)*) => {
         mod on_sqlite { $(#[test] fn $name() { super::$name(&super::OnSqlite::new()); })* }
+        mod on_postgres { $(#[test] fn $name() { super::$name(&super::OnPostgres::new()); })* }
         mod on_forgetful { $(#[test] fn $name() { super::$name(&super::OnForgetful::default()); })* }
     };
 }

@@ -7,8 +7,12 @@ use ledger::Finding;
 use model::record::RecordKind;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
-use store::{Store, StoreError, verify};
+use store::{Store, StoreError};
 use support::{NOW, OnSqlite, Subject, closes, opens, sets, stamp, write};
+
+fn verify(path: &Path, vkey: &str, kept: &[String]) -> Result<ledger::Report, StoreError> {
+    store::verify(path, None, vkey, kept)
+}
 
 struct Ledger {
     disk: OnSqlite,

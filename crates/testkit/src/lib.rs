@@ -8,6 +8,7 @@ pub mod house;
 pub mod load;
 pub mod oracle;
 pub mod peer;
+pub mod postgres;
 pub mod process;
 pub mod proof;
 pub mod proxy;

@@ -169,6 +169,12 @@ impl Home {
         self
     }
 
+    /// Adds a variable of the environment.
+    #[must_use]
+    pub fn with_variable(self, name: &str, value: &str) -> Home {
+        self.with_secret(name, value)
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -236,11 +242,22 @@ impl Home {
         Ok(ambit)
     }
 
+    /// As [`Home::start_with`], with more arguments after `ambit dev`'s own.
+    pub fn start_more(&self, command: Command, more: &[&str]) -> Result<Ambit> {
+        let mut ambit = self.spawn_more(command, more)?;
+        self.wait_ready(&mut ambit)?;
+        Ok(ambit)
+    }
+
     /// Starts without waiting.
-    pub fn spawn(&self, mut command: Command) -> Result<Ambit> {
+    pub fn spawn(&self, command: Command) -> Result<Ambit> {
+        self.spawn_more(command, &[])
+    }
+
+    fn spawn_more(&self, mut command: Command, more: &[&str]) -> Result<Ambit> {
         let (terminal, slave) = Terminal::open()?;
         let [stdin, stdout, stderr] = Terminal::streams(&slave)?;
-        command.args(self.dev_arguments()).envs(self.secrets.iter().cloned());
+        command.args(self.dev_arguments()).args(more).envs(self.secrets.iter().cloned());
         command.current_dir(self.dir.path()).env("NO_COLOR", "1").env("TERM", "dumb");
         let child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn()?;
         Ok(Ambit { running: Running(child), terminal })
@@ -269,6 +286,17 @@ impl Home {
         command.args(arguments).arg("--data").arg(self.data()).envs(self.secrets.iter().cloned());
         command.current_dir(self.dir.path()).env("NO_COLOR", "1").stdin(Stdio::null());
         command.output().context("cannot run `ambit`")
+    }
+
+    /// As [`Home::command`], with something on standard input.
+    pub fn command_with<S: AsRef<OsStr>>(&self, arguments: &[S], input: &str) -> Result<Output> {
+        let mut command = Command::new(built("ambit")?);
+        command.args(arguments).arg("--data").arg(self.data()).envs(self.secrets.iter().cloned());
+        command.current_dir(self.dir.path()).env("NO_COLOR", "1").stdin(Stdio::piped());
+        let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        // A command that refuses its arguments may have gone before it reads.
+        drop(running.stdin.take().context("no stdin")?.write_all(input.as_bytes()));
+        running.wait_with_output().context("cannot run `ambit`")
     }
 
     /// As [`Home::command`]; a failure is an error with its output; gives standard output without its last newline.
@@ -304,6 +332,11 @@ impl Home {
         let value: Value = serde_json::from_str(&text).context("`ambit token` printed no JSON")?;
         let token = value.get("token").and_then(Value::as_str);
         token.map(str::to_owned).with_context(|| format!("no token in {value}"))
+    }
+
+    /// A bearer token of `agent` for an HTTP upstream's door.
+    pub fn bearer_token(&self, agent: &str, upstream: &str) -> Result<String> {
+        self.token(agent, &self.http_door(upstream), &[])
     }
 
     /// A bearer credential of `agent` for a door.

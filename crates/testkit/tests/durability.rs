@@ -1,4 +1,5 @@
-//! What survives: random kills under load, the order of sync and send, clients that go away at each step.
+//! What survives: random kills under load, the order of sync and send, clients that go away at each step, a database
+//! that cuts its writer.
 //!
 //! The number of kills and transfers, and the seed, come from the environment (`AMBIT_TEST_KILLS`,
 //! `AMBIT_TEST_TRANSFERS`, `AMBIT_TEST_SECONDS`, `AMBIT_TEST_SEED`); the stage `durability` of the test command sets
@@ -20,6 +21,7 @@ use std::{
 };
 use testkit::{
     chance::{SeededEntropy, seed},
+    postgres::Server,
     process::{Entry, Home, StandIn, built},
 };
 
@@ -268,6 +270,67 @@ async fn random_kills_leave_a_ledger_that_agrees_with_all_other_logs() -> Result
     );
     ensure!(killed > 0 && done > 0, "seed {seed}: nothing was tried");
     Ok(())
+}
+
+/// Ends the session that holds the writer's lock.
+const CUT_WRITER: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cuts_its_writer_stops_the_gate_and_loses_nothing() -> Result<()> {
+    let server = Server::start()?;
+    let stage = Stage::set()?;
+    let (url, ready) = (server.url(), format!("{}/readyz", stage.home.ops()));
+    let start = |more: &[&str]| -> Result<_> {
+        tokio::task::block_in_place(|| stage.home.start_more(Command::new(built("ambit")?), more))
+    };
+    let ambit = start(&["--database-url", &url])?;
+    let (token, door) = (stage.token()?, stage.home.http_door("bank"));
+    let (log, stop) = (Log::default(), Arc::new(AtomicBool::new(false)));
+    let nonces = Arc::new(AtomicU64::new(0));
+    let payers: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn(pay(
+                door.clone(),
+                token.clone(),
+                nonces.clone(),
+                stop.clone(),
+                log.clone(),
+            ))
+        })
+        .collect();
+    let known = |wanted: fn(Known) -> bool| {
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().filter(|(_, known)| wanted(*known)).count()
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    let wait = async |what: &str, holds: &dyn Fn() -> bool| -> Result<()> {
+        while !holds() {
+            ensure!(Instant::now() < end, "{what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    };
+    wait("nothing is done", &|| known(|it| it == Known::Done) > 100).await?;
+    tokio::task::block_in_place(|| server.sql(CUT_WRITER))?;
+    wait("nothing is refused", &|| known(|it| matches!(it, Known::Refused(503))) > 20).await?;
+    let done = known(|it| it == Known::Done);
+    wait("nothing more is refused", &|| known(|it| matches!(it, Known::Refused(503))) > 60).await?;
+    ensure!(known(|it| it == Known::Done) == done, "a call was done after the writer was gone");
+    let answer = reqwest::get(&ready).await?;
+    ensure!(answer.status() == 503, "it says that it is ready: {}", answer.text().await?);
+    stop.store(true, Ordering::Relaxed);
+    for payer in payers {
+        payer.await?;
+    }
+    let shown = ambit.terminal.shown();
+    ensure!(shown.contains("terminating connection"), "the operator is not told why: {shown}");
+    tokio::task::block_in_place(|| ambit.stop())?;
+    tokio::task::block_in_place(|| start(&[])?.stop())?;
+    stage.home.done(&["ledger", "verify"])?;
+    let story = story(&stage.home.records()?)?;
+    let log = log.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    agree(&story, &nonces_at(&stage.bank)?, &log)
 }
 
 /// One line of a trace that matters here.

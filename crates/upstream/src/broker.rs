@@ -4,7 +4,7 @@
 use crate::{Departure, Fault, Target, TargetError, limits, local::Server, mcp::caller::Caller};
 use http::{HeaderName, HeaderValue};
 use model::{
-    Code, EntryId, UpstreamName,
+    Code, EntryId, Name, UpstreamName,
     declared::{self, CredentialSource},
 };
 use std::{
@@ -61,6 +61,20 @@ pub enum BrokerError {
         /// Why.
         source: io::Error,
     },
+    /// There is no vault here: only a gate has one.
+    #[error("credential `secret:{0}`: only a gate can look into its vault")]
+    NoVault(Name),
+    /// The vault has no such secret.
+    #[error("credential `secret:{0}`: the vault has none; give it with `ambit secret set {0}`")]
+    NotInVault(Name),
+    /// The vault cannot open it.
+    #[error("credential `secret:{name}` cannot be read from the vault: {why}")]
+    Vault {
+        /// Its name.
+        name: Name,
+        /// Why.
+        why: String,
+    },
     /// There is nothing in it.
     #[error("credential `{0}` is empty; an upstream without credential has no `credential:`")]
     Empty(String),
@@ -74,22 +88,43 @@ pub enum BrokerError {
     },
 }
 
+/// The embedded vault, as the broker reads it.
+pub trait Vault: Send + Sync {
+    /// A number that is another one after each change of the secret; `None` if there is none.
+    fn stamp(&self, name: &Name) -> Option<u64>;
+    /// The secret; `None` if there is none. An error tells why, and nothing of the secret.
+    fn read(&self, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
+}
+
 /// Holds the secrets of upstreams and lends them.
 ///
 /// A secret is sent as `Authorization: Bearer <secret>`, unless it has the form `Header: value`
 /// (a header name, a colon, a space), which is sent as that header. White space around a secret is
-/// cut off. Variables are read once; a file is read again when its time or length has changed.
+/// cut off. Variables are read once; a file is read again when its time or length has changed, a
+/// secret of the vault when it was set again.
 pub struct Broker {
     environment: Environment,
     directory: Option<PathBuf>,
+    vault: Option<Arc<dyn Vault>>,
     targets: RwLock<Arc<Targets>>,
     held: Mutex<BTreeMap<String, Held>>,
 }
 
 type Targets = BTreeMap<UpstreamName, Arc<Target>>;
 
+/// What changes when a secret does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stamp {
+    /// It is read once.
+    Once,
+    /// A file's time and length.
+    File(Option<SystemTime>, u64),
+    /// The vault's number.
+    Vault(u64),
+}
+
 struct Held {
-    stamp: Option<(Option<SystemTime>, u64)>,
+    stamp: Stamp,
     secret: Arc<Secret>,
 }
 
@@ -140,7 +175,13 @@ impl Broker {
     #[must_use]
     pub fn new(environment: Environment, directory: Option<PathBuf>) -> Broker {
         let (targets, held) = (RwLock::default(), Mutex::default());
-        Broker { environment, directory, targets, held }
+        Broker { environment, directory, vault: None, targets, held }
+    }
+
+    /// The same with the vault that `secret:` names.
+    #[must_use]
+    pub fn with_vault(self, vault: Arc<dyn Vault>) -> Broker {
+        Broker { vault: Some(vault), ..self }
     }
 
     /// Whether every URL can be used and every secret be lent, one error for each that cannot.
@@ -238,6 +279,7 @@ impl Broker {
         match source {
             CredentialSource::Env(name) => self.in_environment(name),
             CredentialSource::File(path) => self.in_file(path),
+            CredentialSource::Secret(name) => self.in_vault(name),
         }
     }
 
@@ -246,19 +288,19 @@ impl Broker {
             return Err(BrokerError::ForeignVariable(name.to_owned()));
         }
         let place = format!("env:{name}");
-        if let Some(secret) = self.held(&place, None) {
+        if let Some(secret) = self.held(&place, Stamp::Once) {
             return Ok(secret);
         }
         let text = (self.environment)(name).ok_or_else(|| BrokerError::Unset(name.to_owned()))?;
         let secret = read_secret(&place, &Zeroizing::new(text))?;
-        Ok(self.hold(place, None, secret))
+        Ok(self.hold(place, Stamp::Once, secret))
     }
 
     fn in_file(&self, name: &str) -> Result<Arc<Secret>, BrokerError> {
         let failed = |source| BrokerError::File { path: name.to_owned(), source };
         let path = self.path(name)?;
         let facts = path.metadata().map_err(failed)?;
-        let stamp = Some((facts.modified().ok(), facts.len()));
+        let stamp = Stamp::File(facts.modified().ok(), facts.len());
         let place = format!("file:{name}");
         if let Some(secret) = self.held(&place, stamp) {
             return Ok(secret);
@@ -270,6 +312,20 @@ impl Broker {
         warn_if_open(&place, &facts);
         let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(failed)?);
         let secret = read_secret(&place, &text)?;
+        Ok(self.hold(place, stamp, secret))
+    }
+
+    fn in_vault(&self, name: &Name) -> Result<Arc<Secret>, BrokerError> {
+        let vault = self.vault.as_ref().ok_or_else(|| BrokerError::NoVault(name.clone()))?;
+        let missing = || BrokerError::NotInVault(name.clone());
+        let stamp = Stamp::Vault(vault.stamp(name).ok_or_else(missing)?);
+        let place = format!("secret:{name}");
+        if let Some(secret) = self.held(&place, stamp) {
+            return Ok(secret);
+        }
+        let read =
+            vault.read(name).map_err(|why| BrokerError::Vault { name: name.clone(), why })?;
+        let secret = secret_of(&place, &read.ok_or_else(missing)?)?;
         Ok(self.hold(place, stamp, secret))
     }
 
@@ -291,17 +347,12 @@ impl Broker {
         Ok(path)
     }
 
-    fn held(&self, place: &str, stamp: Option<(Option<SystemTime>, u64)>) -> Option<Arc<Secret>> {
+    fn held(&self, place: &str, stamp: Stamp) -> Option<Arc<Secret>> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.get(place).filter(|held| held.stamp == stamp).map(|held| Arc::clone(&held.secret))
     }
 
-    fn hold(
-        &self,
-        place: String,
-        stamp: Option<(Option<SystemTime>, u64)>,
-        secret: Secret,
-    ) -> Arc<Secret> {
+    fn hold(&self, place: String, stamp: Stamp, secret: Secret) -> Arc<Secret> {
         let secret = Arc::new(secret);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.insert(place, Held { stamp, secret: Arc::clone(&secret) });
@@ -404,6 +455,20 @@ impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Broker").field("directory", &self.directory).finish_non_exhaustive()
     }
+}
+
+/// Whether these bytes can be a credential that is kept at `place`; an error shows nothing of them.
+pub fn check_secret(place: &str, bytes: &[u8]) -> Result<(), BrokerError> {
+    secret_of(place, bytes).map(drop)
+}
+
+fn secret_of(place: &str, bytes: &[u8]) -> Result<Secret, BrokerError> {
+    let form = |what| BrokerError::Form { place: place.to_owned(), what };
+    if bytes.len() > usize::try_from(limits::SECRET_BYTES).unwrap_or(usize::MAX) {
+        return Err(form("is longer than 16 KiB"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| form("is not text"))?;
+    read_secret(place, text)
 }
 
 fn read_secret(place: &str, text: &str) -> Result<Secret, BrokerError> {

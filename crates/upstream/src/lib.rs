@@ -20,7 +20,7 @@ mod limits;
 mod local;
 mod target;
 
-pub use broker::{Broker, BrokerError, Environment, UpstreamCredential};
+pub use broker::{Broker, BrokerError, Environment, UpstreamCredential, Vault, check_secret};
 pub use client::{Body, Client, HttpRequest, Settings, SetupError};
 pub use departure::Departure;
 pub use fault::{Blame, Fault};

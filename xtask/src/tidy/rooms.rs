@@ -77,6 +77,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("cedar-policy", &["policy"], "one place decides"),
     ("rusqlite", &["store", "testkit"], "SQL stays in the store; tests damage its files"),
+    ("tokio-postgres", &["store"], "SQL stays in the store"),
     ("jsonwebtoken", &["identity", "testkit"], "one place verifies tokens; tests forge them"),
     ("serde-saphyr", &["declared"], "YAML is read in one place"),
     (

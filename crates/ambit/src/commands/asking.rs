@@ -1,9 +1,13 @@
 //! Commands that ask a gate: the one that runs on the data directory, or this process in its place.
 
-use super::files::pairs;
+use super::{
+    files::pairs,
+    typed::{self, Input},
+};
 use crate::{
     cli::{
-        self, Agent, Command, FreezeCommand, Ledger, Revoke, Task, TokenFormat, Trace, Upstream,
+        self, Agent, Command, FreezeCommand, Ledger, Revoke, Secret, Task, TokenFormat, Trace,
+        Upstream,
     },
     config,
     control::{self, Request, Which},
@@ -17,7 +21,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Asks and shows the answer.
-pub(super) async fn run(command: Command, output: &Output) -> anyhow::Result<Exit> {
+pub(super) async fn run(command: Command, input: Input, output: &Output) -> anyhow::Result<Exit> {
     match command {
         Command::Token(options) => token(options, output).await,
         Command::Apply(options) => apply(options, output).await,
@@ -30,6 +34,10 @@ pub(super) async fn run(command: Command, output: &Output) -> anyhow::Result<Exi
         Command::Why(options) => {
             let request = Request::Why { trace: options.trace, agent: options.agent };
             ask(&options.data.data, request, output, views::why).await
+        }
+        Command::Secret(Secret::Set { name, data }) => {
+            let value = typed::secret(&name, input, output)?;
+            ask(&data.data, Request::SecretSet { name, value }, output, views::members).await
         }
         Command::Status(data) => {
             let status = control::ask(&data.data, None, Request::Status).await?;
@@ -112,6 +120,10 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
         }
         Command::Upstream(Upstream::Pin { name, data }) => {
             (data.data, Request::UpstreamPin { name }, views::members)
+        }
+        Command::Secret(Secret::List(data)) => (data.data, Request::SecretList, views::secrets),
+        Command::Secret(Secret::Rm { name, force, data }) => {
+            (data.data, Request::SecretRemove { name, force }, views::members)
         }
         other => anyhow::bail!("`{other:?}` is no question to a gate"),
     })

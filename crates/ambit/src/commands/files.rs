@@ -19,7 +19,7 @@ pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Ex
         let compiled = loaded.compile()?;
         config::check_observation(&loaded, now())?;
         if !options.without_secrets {
-            config::check_secrets(&loaded, options.secrets_dir.as_deref())?;
+            config::check_secrets(&loaded, options.secrets_dir.as_deref(), None)?;
         }
         Ok((loaded, compiled))
     });
@@ -27,7 +27,7 @@ pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Ex
         Ok(checked) => checked,
         Err(error) => return Ok(invalid(&error, output)),
     };
-    let unpinned = unpinned(&loaded);
+    let (unpinned, in_vault) = (unpinned(&loaded), config::in_vault(&loaded));
     let declared = &loaded.declared;
     let answer = json!({
         "valid": true,
@@ -38,6 +38,7 @@ pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Ex
         "policies": loaded.files.policies.len(),
         "tests": declared.tests.len(),
         "unpinned": unpinned,
+        "in_vault": in_vault,
     });
     output.answer(&answer, |answer| {
         let count = |member: &str, one: &str| {
@@ -63,6 +64,12 @@ pub(super) fn validate(options: &Declared, output: &Output) -> anyhow::Result<Ex
             unpinned.join(", ")
         );
         output.talk(&note)?;
+    }
+    if !in_vault.is_empty() {
+        output.talk(&format!(
+            "note: whether the vault has `{}` is seen by `ambit dev` and `ambit apply`, which refuse without it",
+            in_vault.join("`, `")
+        ))?;
     }
     Ok(Exit::Ok)
 }

@@ -7,6 +7,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
 
 /// What can be asked of a gate. Nothing here answers an ask.
 #[derive(Debug, Deserialize, Serialize)]
@@ -75,6 +76,41 @@ pub(crate) enum Request {
     LedgerExport { file: String },
     /// Accepts an upstream's definitions.
     UpstreamPin { name: String },
+    /// Sets a secret of the vault.
+    SecretSet { name: String, value: SecretText },
+    /// The vault's secrets, without their values.
+    SecretList,
+    /// Removes a secret of the vault, though an upstream uses it if that is forced.
+    SecretRemove { name: String, force: bool },
+}
+
+/// A secret on its way into the vault: not shown, and wiped when it has arrived.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(crate) struct SecretText(String);
+
+impl SecretText {
+    /// Takes it over.
+    pub(crate) const fn new(text: String) -> SecretText {
+        SecretText(text)
+    }
+
+    /// The secret, without white space around it.
+    pub(crate) fn trimmed(&self) -> &str {
+        self.0.trim()
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText")
+    }
+}
+
+impl Drop for SecretText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 /// What is revoked.

@@ -2,7 +2,7 @@
 
 use super::revisions;
 use crate::{
-    app::{App, Control, agent_key_name, world},
+    app::{App, Control, Vault, agent_key_name, world},
     config::{self, Files, Loaded},
     control::Failed,
     exit::Exit,
@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use model::record::StateChange;
 use policy::{CaseResult, Compiled, Difference, Direction};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 /// How a state comes into force.
 pub(crate) struct How {
@@ -51,7 +51,8 @@ pub(crate) async fn apply_files(app: &App, loaded: &Loaded) -> anyhow::Result<Va
 
 /// Compares with what is in force; everything that can be wrong with the files is an error.
 pub(crate) fn compare(app: &App, loaded: &Loaded) -> anyhow::Result<Compared> {
-    config::check_secrets(loaded, app.settings.secrets_dir.as_deref())?;
+    let vault = Arc::new(Vault::of(&app.store));
+    config::check_secrets(loaded, app.settings.secrets_dir.as_deref(), Some(vault))?;
     config::check_observation(loaded, app.clock.now())?;
     let compiled = loaded.compile_with(&world::definitions(&app.store.state())?)?;
     let differences = app.gate.world().compiled.differences(&compiled);

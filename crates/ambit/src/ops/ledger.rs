@@ -1,6 +1,6 @@
 //! The ledger as a whole: a checkpoint to keep, a copy to carry away, and its verification without a gate.
 
-use crate::app::App;
+use crate::{app::App, database};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -68,7 +68,8 @@ pub(crate) fn verify(
         None => beside(path)?,
     };
     let kept: Vec<String> = kept.map(str::to_owned).into_iter().collect();
-    let report = store::verify(path, &key, &kept)
+    let database = if path.is_dir() { database::find(path, None)? } else { None };
+    let report = store::verify(path, database.as_ref(), &key, &kept)
         .with_context(|| format!("`{}` cannot be verified", path.display()))?;
     let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
     Ok(Verified {

@@ -81,7 +81,8 @@ fn a_valid_file_is_counted() {
           "unpinned": [
             "tickets.close",
             "tickets.read"
-          ]
+          ],
+          "in_vault": []
         }
         --- stderr
     "#]],

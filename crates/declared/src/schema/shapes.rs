@@ -21,7 +21,8 @@ const DATA: &str = "^[a-z0-9_-]+(\\.[a-z0-9_-]+)*$";
 const ARGUMENT: &str = "^\\$[A-Za-z_][A-Za-z0-9_-]{0,63}$";
 const POINTER: &str = "^(/([^~/]|~0|~1)*)+$";
 const URL: &str = "^https?://[^@?#\\s]+$";
-const REFERENCE: &str = "^(env:AMBIT_SECRET_[A-Z0-9_]+|file:[^/].*)$";
+const REFERENCE: &str =
+    "^(env:AMBIT_SECRET_[A-Z0-9_]+|file:[^/].*|secret:[a-z0-9][a-z0-9_-]{0,62})$";
 const LATER_REFERENCE: &str = "^(vault|k8s|oauth):.+$";
 const CALLS: &str = "^[1-9][0-9]*/([1-9][0-9]*)?[smhd]$";
 const ROUTE: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\\S*$";

@@ -170,6 +170,7 @@ impl Queue {
             waiting.bytes = 0;
             std::mem::take(&mut waiting.jobs)
         };
+        self.arrived.notify_one();
         drop(jobs);
     }
 

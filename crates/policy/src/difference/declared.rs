@@ -77,6 +77,7 @@ fn upstream(name: &Name, a: &Upstream, b: &Upstream, found: &mut Found) {
         None => "-".to_owned(),
         Some(CredentialSource::Env(name)) => format!("env:{name}"),
         Some(CredentialSource::File(path)) => format!("file:{path}"),
+        Some(CredentialSource::Secret(name)) => format!("secret:{name}"),
     };
     let (from, to) = (credential(a), credential(b));
     let given = b.credential.is_some();

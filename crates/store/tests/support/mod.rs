@@ -1,4 +1,4 @@
-//! What the store's tests write, and the two disks they write to.
+//! What the store's tests write, and the disks they write to.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use ledger::{AppendError, Entropy, Place, Stamp};
@@ -9,11 +9,12 @@ use model::{
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
-use store::{Options, Store, StoreError, forgetful::Disk};
+use store::{Database, Options, Store, StoreError, forgetful::Disk};
+use testkit::postgres::Server;
 
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 
@@ -144,5 +145,43 @@ impl Subject for OnForgetful {
         self.0.power_off();
         drop(store);
         self.0.power_on();
+    }
+}
+
+/// A server of its own, which dies with each crash: what it has not synced is gone.
+pub(crate) struct OnPostgres {
+    pub(crate) server: Mutex<Server>,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl OnPostgres {
+    pub(crate) fn new() -> OnPostgres {
+        let server = Mutex::new(Server::start().unwrap());
+        OnPostgres { server, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        Database::parse(&self.server.lock().unwrap().url(), None).unwrap()
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.server.lock().unwrap().sql(sql).unwrap()
+    }
+}
+
+impl Subject for OnPostgres {
+    fn open_at(&self, now: Timestamp) -> Result<Store, StoreError> {
+        let options = Options { database: Some(self.database()), ..Options::default() };
+        Store::open(&self.path(), options, now, Arc::new(Chance))
+    }
+    fn crash(&self, store: Store) {
+        let mut server = self.server.lock().unwrap();
+        server.kill().unwrap();
+        drop(store);
+        server.restart().unwrap();
     }
 }
