@@ -5,7 +5,7 @@ use crate::{
     stops::{Generation, Watch},
 };
 use ledger::{AppendError, NotWritten};
-use model::{AskId, Code, EntryId, TaskId, Timestamp, TraceId, UpstreamName};
+use model::{AskId, Code, Digest, EntryId, TaskId, Timestamp, TraceId, UpstreamName};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use upstream::Departure;
@@ -36,13 +36,43 @@ pub struct Credential {
     /// How it is presented.
     pub scheme: identity::Scheme,
     /// The access token.
-    pub token: String,
+    token: String,
+    /// Its SHA-256: what verified tokens are remembered by.
+    digest: Digest,
     /// The DPoP proof, if one came.
     pub proof: Option<String>,
     /// The request's method, as the proof must name it.
     pub method: String,
     /// The request's URL without query, as the proof must name it.
     pub url: String,
+}
+
+impl Credential {
+    /// A token as it came, with nothing beside it yet.
+    #[must_use]
+    pub fn new(scheme: identity::Scheme, token: String, method: String, url: String) -> Credential {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+        let digest = Digest(<[u8; 32]>::try_from(digest.as_ref()).unwrap_or_default());
+        Credential { scheme, token, digest, proof: None, method, url }
+    }
+
+    /// The same with the proof that came with it.
+    #[must_use]
+    pub fn with_proof(self, proof: Option<String>) -> Credential {
+        Credential { proof, ..self }
+    }
+
+    /// The access token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The SHA-256 of the token.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
 }
 
 /// One request for one action, as an edge understood it; nothing in it is believed.

@@ -33,6 +33,6 @@ pub use keyring::{
 pub use leaf::{Commitments, LEAF_VERSION, Leaf, LeafError};
 pub use medium::{Fatal, Medium, Tail};
 pub use memory::{Claim, EffectError, Memory, read_effects};
-pub use seal::{Disclosed, OpenError, Personal, Stamp, box_keys, disclose};
+pub use seal::{Disclosed, OpenError, Personal, Stamp, box_keys, disclose, disclose_envelope};
 pub use verify::{Finding, Problem, Report, Verifier, entries_of};
 pub use writer::Writer;

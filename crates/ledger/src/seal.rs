@@ -155,10 +155,7 @@ pub fn disclose(
         return Err(OpenError::Format);
     }
     let commitments = &leaf.commitments;
-    let envelope = open.map(|plain| -> Result<Vec<u8>, OpenError> {
-        let (salt, part) = plain.split_at_checked(SALT).ok_or(OpenError::Format)?;
-        committed(salt, part, &commitments.envelope, "envelope")
-    });
+    let envelope = open.map(|plain| envelope_of(&plain, leaf));
     let personal = personal.map(|plain| -> Result<Personal, OpenError> {
         let mut reader = Reader(plain.as_slice());
         let mut part = |commitment: &Digest, what: &'static str| {
@@ -173,6 +170,26 @@ pub fn disclose(
         })
     });
     Ok(Disclosed { envelope: envelope.transpose()?, personal: personal.transpose()? })
+}
+
+/// Opens a record's envelope alone and checks it against the leaf; `None` if its key was erased. For what only searches:
+/// the personal box is neither opened nor looked at.
+pub fn disclose_envelope(
+    leaf: &Leaf,
+    boxes: &[u8],
+    find: impl FnMut(&KeyId) -> Option<Arc<DataKey>>,
+) -> Result<Option<Vec<u8>>, OpenError> {
+    let mut reader = Reader(boxes);
+    if reader.u8()? != BOX_VERSION {
+        return Err(OpenError::Format);
+    }
+    let open = take_box(&mut reader, leaf, b'e', "envelope", find)?;
+    open.map(|plain| envelope_of(&plain, leaf)).transpose()
+}
+
+fn envelope_of(plain: &[u8], leaf: &Leaf) -> Result<Vec<u8>, OpenError> {
+    let (salt, part) = plain.split_at_checked(SALT).ok_or(OpenError::Format)?;
+    committed(salt, part, &leaf.commitments.envelope, "envelope")
 }
 
 /// The ids of the data keys that a record's boxes lie under: envelope, personal.
@@ -230,7 +247,7 @@ fn take_box(
     leaf: &Leaf,
     which: u8,
     name: &'static str,
-    find: &mut impl FnMut(&KeyId) -> Option<Arc<DataKey>>,
+    mut find: impl FnMut(&KeyId) -> Option<Arc<DataKey>>,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, OpenError> {
     let id = reader.array()?;
     let sealed = reader.block()?;

@@ -39,8 +39,17 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut text = [[b'0'; 2]; 32];
+        for (pair, byte) in text.iter_mut().zip(self.0) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        f.write_str(std::str::from_utf8(text.as_flattened()).map_err(|_| fmt::Error)?)
     }
+}
+
+/// One hexadecimal digit. Records hold many of them, so they are not formatted one by one.
+const fn digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }
 
 impl fmt::Debug for Digest {

@@ -17,13 +17,15 @@ fn uuid_v7(now: Timestamp, random: [u8; 10]) -> u128 {
 }
 
 fn write_base32(f: &mut fmt::Formatter<'_>, prefix: &str, bits: u128) -> fmt::Result {
-    f.write_str(prefix)?;
-    for place in (0..26).rev() {
-        let index = usize::try_from((bits >> (place * 5)) & 31).unwrap_or(0);
-        let letter = ALPHABET.get(index).copied().unwrap_or(b'0');
-        write!(f, "{}", char::from(letter))?;
+    let mut text = [b'0'; 26];
+    let mut rest = bits;
+    for letter in text.iter_mut().rev() {
+        let index = usize::try_from(rest & 31).unwrap_or(0);
+        *letter = ALPHABET.get(index).copied().unwrap_or(b'0');
+        rest >>= 5;
     }
-    Ok(())
+    f.write_str(prefix)?;
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 fn read_base32(text: &str, prefix: &str) -> Option<u128> {

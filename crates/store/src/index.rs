@@ -9,9 +9,10 @@ use crate::{
     archive::Archive,
     error::{During, StoreError},
     limits::{INDEX_PACE, INDEX_ROWS},
-    record::{Envelope, Opener, Record},
+    record::{Envelope, Opener},
     view::View,
 };
+use ledger::Leaf;
 use model::{EntryId, TraceId, record::RecordKind};
 use rusqlite::{Connection, params};
 use std::{
@@ -127,10 +128,12 @@ impl Index {
             {
                 let mut insert = transaction.prepare_cached(schema::INSERT).during("indexed")?;
                 for row in &rows {
-                    for (sequence, record) in self.opener.each(row) {
-                        match record {
-                            Ok(record) => put(&mut insert, &record).during("indexed")?,
-                            Err(error) => tracing::error!(sequence, %error, "an entry is damaged"),
+                    for found in self.opener.envelopes(row) {
+                        match found {
+                            Ok((leaf, envelope)) => {
+                                put(&mut insert, &leaf, envelope.as_deref()).during("indexed")?;
+                            }
+                            Err(error) => tracing::error!(%error, "an entry is damaged"),
                         }
                     }
                 }
@@ -155,9 +158,12 @@ impl Index {
     }
 }
 
-fn put(insert: &mut rusqlite::CachedStatement<'_>, record: &Record) -> rusqlite::Result<()> {
-    let leaf = &record.leaf;
-    let found = record.envelope.as_deref().and_then(Envelope::read).unwrap_or_default();
+fn put(
+    insert: &mut rusqlite::CachedStatement<'_>,
+    leaf: &Leaf,
+    envelope: Option<&[u8]>,
+) -> rusqlite::Result<()> {
+    let found = envelope.and_then(Envelope::read).unwrap_or_default();
     let entry = found.entry.and_then(EntryId::parse).map(EntryId::to_bytes);
     let trace = found.trace.and_then(TraceId::parse).map(|trace| trace.0.to_be_bytes());
     let closes = entry.filter(|_| leaf.kind == RecordKind::Outcome);

@@ -14,6 +14,10 @@ pub const KEEPER_PACE: Duration = Duration::from_secs(1);
 pub const INDEX_PACE: Duration = Duration::from_millis(200);
 /// Batches that the index takes in one transaction.
 pub const INDEX_ROWS: usize = 256;
+/// Pages of the index's write-ahead log at which it is copied: traces are random, so a page is changed many times before.
+pub const INDEX_WAL_PAGES: u32 = 4_096;
+/// KiB of the index's pages held in memory: the traces of some hundred thousand calls.
+pub const INDEX_CACHE_KIB: u32 = 8_192;
 /// Batches read at once when the ledger is walked: a batch may hold some megabytes.
 pub const WALK_ROWS: usize = 64;
 /// How long a connection waits for another one of this process.

@@ -1,7 +1,7 @@
 //! Records as they are read back: leaf, and what their keys still open.
 
 use crate::{archive::Archive, error::StoreError, limits::KEYS_CACHED};
-use ledger::{DataKey, Kek, KeyId, Leaf, Personal, Row, disclose};
+use ledger::{DataKey, Kek, KeyId, Leaf, OpenError, Personal, Row, disclose, disclose_envelope};
 use model::{EntryId, TraceId};
 use std::{
     collections::BTreeMap,
@@ -88,20 +88,24 @@ impl Opener {
         Ok(records)
     }
 
-    /// All records of a batch; one that does not open is given as the error's text.
-    pub(crate) fn each<'a>(
+    /// The leaves of a batch with their envelopes (`None`: its key was erased); an error for what does not open.
+    pub(crate) fn envelopes<'a>(
         &'a self,
         row: &'a Row,
-    ) -> impl Iterator<Item = (u64, Result<Record, StoreError>)> + 'a {
+    ) -> impl Iterator<Item = Result<(Leaf, Option<Vec<u8>>), StoreError>> + 'a {
         let mut leaves = row.leaves.as_slice();
         (row.first..row.next()).zip(row.boxes()).map_while(move |(sequence, boxes)| {
             let (leaf, length) = match Leaf::decode(leaves) {
                 Ok(decoded) => decoded,
-                Err(error) => return Some((sequence, Err(damaged(sequence, error.to_string())))),
+                Err(error) => return Some(Err(damaged(sequence, error.to_string()))),
             };
             leaves = leaves.get(length..)?;
-            Some((sequence, self.open(leaf, boxes)))
+            Some(self.envelope(&leaf, boxes).map(|envelope| (leaf, envelope)))
         })
+    }
+
+    fn envelope(&self, leaf: &Leaf, boxes: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.finding(leaf.sequence, |find| disclose_envelope(leaf, boxes, find))
     }
 
     fn pick(&self, row: &Row, sequence: u64) -> Result<Option<Record>, StoreError> {
@@ -116,18 +120,27 @@ impl Opener {
     }
 
     fn open(&self, leaf: Leaf, boxes: &[u8]) -> Result<Record, StoreError> {
+        let opened = self.finding(leaf.sequence, |find| disclose(&leaf, boxes, find))?;
+        Ok(Record { leaf, envelope: opened.envelope, personal: opened.personal })
+    }
+
+    /// Opens with the data keys at hand; a key that cannot be read is an error of its own, not an erased one.
+    fn finding<T>(
+        &self,
+        sequence: u64,
+        open: impl FnOnce(&mut dyn FnMut(&KeyId) -> Option<Arc<DataKey>>) -> Result<T, OpenError>,
+    ) -> Result<T, StoreError> {
         let mut failed = None;
-        let disclosed = disclose(&leaf, boxes, |id| {
+        let opened = open(&mut |id| {
             self.key(id).unwrap_or_else(|error| {
                 failed = Some(error);
                 None
             })
         });
-        if let Some(error) = failed {
-            return Err(error);
+        match failed {
+            Some(error) => Err(error),
+            None => opened.map_err(|error| damaged(sequence, error.to_string())),
         }
-        let opened = disclosed.map_err(|error| damaged(leaf.sequence, error.to_string()))?;
-        Ok(Record { leaf, envelope: opened.envelope, personal: opened.personal })
     }
 
     fn key(&self, id: &KeyId) -> Result<Option<Arc<DataKey>>, StoreError> {

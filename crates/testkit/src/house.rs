@@ -170,13 +170,12 @@ impl House {
     ) -> Result<Told> {
         let request = ActionRequest {
             edge: Edge::Http,
-            credential: Some(Credential {
-                scheme: Scheme::Bearer,
-                token: self.token.clone(),
-                proof: None,
-                method: method.to_string(),
-                url: format!("{DOOR}/{path}"),
-            }),
+            credential: Some(Credential::new(
+                Scheme::Bearer,
+                self.token.clone(),
+                method.to_string(),
+                format!("{DOOR}/{path}"),
+            )),
             upstream: Name::new("bank")?,
             operation: operation.into(),
             arguments: Value::Object(canonical::Object::new()),

@@ -1,7 +1,6 @@
 //! Turns a presented credential into an [`Actor`], or refuses a stranger.
 
 use crate::{ActionRequest, Edge, Gate, Refusal, World, admit, mediate::Credential};
-use aws_lc_rs::digest::{SHA256, digest};
 use identity::{Actor, Presented, Verified};
 use model::{
     Code, Digest, TraceId, UpstreamName,
@@ -62,8 +61,7 @@ impl Gate {
     /// Whether a credential's token is one of ours and in time; its proof and its door are not looked at. Edges ask it
     /// before they read more of a body than a stranger may send.
     pub(crate) fn knows(&self, credential: Option<&Credential>) -> bool {
-        credential
-            .is_some_and(|credential| believed(self, &self.world(), &credential.token).is_ok())
+        credential.is_some_and(|credential| believed(self, &self.world(), credential).is_ok())
     }
 }
 
@@ -76,11 +74,11 @@ fn verify(
 ) -> Result<Actor, (Code, Option<String>)> {
     let credential = credential.ok_or((Code::CredentialMissing, None))?;
     let told = |error: identity::CredentialError| (error.code(), Some(error.to_string()));
-    let verified = believed(gate, world, &credential.token).map_err(told)?;
+    let verified = believed(gate, world, credential).map_err(told)?;
     let door = gate.door(edge, upstream);
     let presented = Presented {
         scheme: credential.scheme,
-        token: &credential.token,
+        token: credential.token(),
         proof: credential.proof.as_deref(),
         method: &credential.method,
         url: &credential.url,
@@ -93,20 +91,16 @@ fn verify(
 fn believed(
     gate: &Gate,
     world: &World,
-    token: &str,
+    credential: &Credential,
 ) -> Result<Arc<Verified>, identity::CredentialError> {
     let now = gate.clock.now();
-    let key = Digest(fixed(digest(&SHA256, token.as_bytes()).as_ref()));
-    if let Some(verified) = gate.tokens.get(&key).filter(|verified| verified.expires() > now) {
+    let (token, digest) = (credential.token(), credential.digest());
+    if let Some(verified) = gate.tokens.get(digest).filter(|verified| verified.expires() > now) {
         return Ok(verified);
     }
     let fresh = Arc::new(Verified::verify(token, &world.keys, &gate.settings.issuer, now)?);
-    gate.tokens.insert(key, Arc::clone(&fresh));
+    gate.tokens.insert(*digest, Arc::clone(&fresh));
     Ok(fresh)
-}
-
-fn fixed(bytes: &[u8]) -> [u8; 32] {
-    <[u8; 32]>::try_from(bytes).unwrap_or_default()
 }
 
 /// An authenticated request that is no action, taken or refused.

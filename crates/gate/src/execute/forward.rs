@@ -83,11 +83,14 @@ pub async fn forward(
             .await?
         }
     };
-    let settled = exchange.departure().settle().await;
-    settled.map_err(|failed| Failure {
-        code: crate::mediate::refusal_of(&failed, model::TraceId(1)).code,
-        after_send: true,
-    })?;
+    // A stream's first byte follows at once. A whole answer waits for its outcome, which waits for the entry.
+    if matches!(response, Response::McpStream(_) | Response::HttpStream(..)) {
+        let settled = exchange.departure().settle().await;
+        settled.map_err(|failed| Failure {
+            code: crate::mediate::refusal_of(&failed, model::TraceId(1)).code,
+            after_send: true,
+        })?;
+    }
     Ok(response)
 }
 

@@ -185,17 +185,14 @@ fn withheld(exchange: &Exchange, why: &str) -> (Result<Reply, Refusal>, Ending) 
 pub(super) fn measured(bytes: &[u8]) -> Ending {
     Ending {
         bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-        digest: hex(digest(&SHA256, bytes).as_ref()),
+        digest: hex(&digest(&SHA256, bytes)),
         ..Ending::default()
     }
 }
 
-/// Lower-case hexadecimal.
+/// A digest as records say it.
 #[must_use]
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+pub(super) fn hex(digest: &aws_lc_rs::digest::Digest) -> String {
+    let bytes = <[u8; 32]>::try_from(digest.as_ref());
+    bytes.map(|bytes| model::Digest(bytes).to_string()).unwrap_or_default()
 }

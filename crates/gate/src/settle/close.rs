@@ -2,10 +2,12 @@
 
 use super::Exchange;
 use crate::{
+    Gate,
     execute::Ending,
     mediate::{Answer, Refusal, Reply},
 };
 use canonical::Writer;
+use ledger::{AppendError, Pending};
 use model::{
     Code, Duration, EntryId, TraceId,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable},
@@ -80,33 +82,38 @@ pub async fn close(
 }
 
 /// Writes the outcome durably. If that fails the ledger has failed, and nothing is returned.
+///
+/// The outcome is queued behind its entry and both are awaited: one wait where the answer came before the entry was
+/// durable. An entry that was not opened cannot be closed either, so the outcome of one is refused with it.
 pub async fn write(exchange: &mut Exchange, ending: Ending) -> Result<(), Refusal> {
     let gate = std::sync::Arc::clone(exchange.gate());
     let trace = exchange.trace();
     let unrecorded =
         Refusal { entry: Some(exchange.entry()), ..Refusal::new(Code::Unrecorded, trace) };
-    let settled = exchange.departure().settle().await.map(drop);
-    if let Err(error) = settled {
+    let word = ending.word;
+    let queued = queue(&gate, exchange.outcome(ending)).await;
+    if let Err(error) = exchange.departure().settle().await.map(drop) {
         return Err(exchange.refuse_unopened(&error).await);
     }
-    gate.metrics.closed(ending.word);
-    let mut outcome = exchange.outcome(ending);
+    gate.metrics.closed(word);
+    let written = match queued {
+        Ok(pending) => pending.await.map(drop).map_err(|failed| failed.error),
+        Err(error) => Err(error),
+    };
+    written.map_err(|error| {
+        tracing::error!(%error, "an outcome could not be written");
+        unrecorded
+    })
+}
+
+/// Queues an outcome. A full journal drains within milliseconds; an outcome that is owed waits for it.
+async fn queue(gate: &Gate, mut outcome: Outcome) -> Result<Pending<Outcome>, AppendError> {
     loop {
         match gate.store.journal().append(outcome, gate.stamp()) {
-            Ok(pending) => {
-                let durable = pending.await.map_err(|failed| {
-                    tracing::error!(error = %failed.error, "an outcome could not be written");
-                    unrecorded
-                })?;
-                drop(durable);
-                return Ok(());
-            }
-            // A full journal drains within milliseconds; an outcome that is owed waits for it.
-            Err(full) if matches!(full.error, ledger::AppendError::Saturated) => {
-                outcome = full.value;
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-            }
-            Err(_) => return Err(unrecorded),
+            Ok(pending) => return Ok(pending),
+            Err(full) if matches!(full.error, AppendError::Saturated) => outcome = full.value,
+            Err(failed) => return Err(failed.error),
         }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
 }

@@ -21,13 +21,7 @@ pub fn read(headers: &HeaderMap, method: &str, url: String) -> Option<Credential
         return None;
     }
     let proof = single(headers, "dpop").map(str::to_owned);
-    Some(Credential {
-        scheme,
-        token: token.trim().to_owned(),
-        proof,
-        method: method.to_owned(),
-        url,
-    })
+    Some(Credential::new(scheme, token.trim().to_owned(), method.to_owned(), url).with_proof(proof))
 }
 
 /// The one value of a header; `None` if absent, repeated or not text.

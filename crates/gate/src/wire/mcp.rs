@@ -165,7 +165,7 @@ fn in_session(gate: &Gate, visit: &Visit, headers: &HeaderMap) -> Result<(), Wro
     })?;
     // Without a credential there is nobody to compare with: the flow answers that with 401.
     let Some(credential) = &visit.credential else { return Ok(()) };
-    let claimed = session::claimed_agent(&credential.token);
+    let claimed = session::claimed_agent(credential.token());
     let owner = session::open(gate, &visit.upstream, handle);
     if owner.is_some() && (claimed.is_none() || owner == claimed) {
         return Ok(());

@@ -1,6 +1,9 @@
 //! The index's tables. It is not migrated: another version, node or a shorter ledger begin it anew.
 
-use crate::error::{During, StoreError};
+use crate::{
+    error::{During, StoreError},
+    limits::{INDEX_CACHE_KIB, INDEX_WAL_PAGES},
+};
 use rusqlite::Connection;
 
 /// Raised with every change below.
@@ -28,14 +31,17 @@ const TABLES: &str = "
     CREATE INDEX by_trace ON records (trace) WHERE kind <> 2;
     CREATE INDEX by_agent ON records (agent, sequence) WHERE kind <> 2;";
 
-pub(super) const INSERT: &str = "INSERT OR REPLACE INTO records \
+pub(super) const INSERT: &str = "INSERT INTO records \
     (sequence, at, kind, entry, trace, agent, action, decision, code, task, closes) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// Makes the tables unless they are this ledger's; gives the next sequence that is missing.
 pub(super) fn prepare(connection: &Connection, node: u64, size: u64) -> Result<u64, StoreError> {
     connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
+             PRAGMA wal_autocheckpoint = {INDEX_WAL_PAGES}; PRAGMA cache_size = -{INDEX_CACHE_KIB};"
+        ))
         .during("opened (index)")?;
     let version: u32 = connection
         .query_row("PRAGMA user_version", (), |row| row.get(0))

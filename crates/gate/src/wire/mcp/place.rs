@@ -5,11 +5,16 @@ use url::{Host, Url};
 
 /// Checks `Host` (or the authority of HTTP/2) and, if a browser sent one, `Origin` against the public URL.
 pub(in crate::wire) fn is_ours(base_url: &str, head: &Parts) -> bool {
-    let Ok(base) = Url::parse(base_url) else { return false };
     let host = match head.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => crate::wire::credential::single(&head.headers, header::HOST.as_str()),
     };
+    // Nearly every request: the very text of the public URL, and no browser.
+    let same_text = host.is_some() && base_url.split_once("://").map(|(_, rest)| rest) == host;
+    if same_text && !head.headers.contains_key(header::ORIGIN) {
+        return true;
+    }
+    let Ok(base) = Url::parse(base_url) else { return false };
     let host = host.and_then(|host| Url::parse(&format!("{}://{host}", base.scheme())).ok());
     let at_home = host.is_some_and(|host| names_us(&base, &host));
     let mut origins = head.headers.get_all(header::ORIGIN).iter();
