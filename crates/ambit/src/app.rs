@@ -150,10 +150,15 @@ impl App {
 
     /// Makes the world anew from the store's control state.
     pub(crate) fn publish(&self) -> anyhow::Result<()> {
-        let world = world::build(&self.store, self.clock.now())?;
+        let world = blocking(|| world::build(&self.store, self.clock.now()))?;
         self.gate.publish(world);
         Ok(())
     }
+}
+
+/// Work of more than a moment (compiling thousands of policies): the other tasks of this worker go on elsewhere.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
 }
 
 /// A change of control state, with what its record says.

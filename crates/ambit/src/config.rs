@@ -181,7 +181,8 @@ impl Loaded {
 
     /// Compiles it with these definitions.
     pub(crate) fn compile_with(&self, definitions: &Definitions) -> Result<Compiled, ConfigError> {
-        policy::compile(&self.declared, definitions).map_err(|problems| {
+        let compiled = crate::app::blocking(|| policy::compile(&self.declared, definitions));
+        compiled.map_err(|problems| {
             let diagnostics =
                 problems.into_iter().map(|problem| self.diagnostic(problem)).collect();
             self.invalid(diagnostics)
