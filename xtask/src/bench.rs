@@ -4,6 +4,7 @@ mod calls;
 mod examples;
 mod figures;
 mod processes;
+mod profile;
 
 use crate::{Workspace, command::program, command::quiet, say};
 use anyhow::{Context as _, Result, bail};
@@ -13,14 +14,17 @@ use std::{fs, path::Path};
 /// One part of the run: a name for the command line and what it measures.
 struct Part {
     name: &'static str,
+    /// Not of a run of all: it needs a program that is not everywhere.
+    apart: bool,
     run: fn(&Workspace, &mut Figures) -> Result<()>,
 }
 
 const PARTS: &[Part] = &[
-    Part { name: "decide", run: examples::decide },
-    Part { name: "commit", run: examples::commit },
-    Part { name: "calls", run: calls::measure },
-    Part { name: "memory", run: calls::memory },
+    Part { name: "decide", apart: false, run: examples::decide },
+    Part { name: "commit", apart: false, run: examples::commit },
+    Part { name: "calls", apart: false, run: calls::measure },
+    Part { name: "memory", apart: false, run: calls::memory },
+    Part { name: "profile", apart: true, run: profile::profile },
 ];
 
 /// Runs one part or all; only a run of all rewrites `docs/bench.md`.
@@ -30,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, part: Option<&str>, json: Option<&Path>
         bail!("no part `{unknown}`: the parts are {}", names.join(", "));
     }
     let mut figures = Figures::default();
-    for chosen in PARTS.iter().filter(|each| part.is_none_or(|name| name == each.name)) {
+    for chosen in PARTS.iter().filter(|it| part.map_or(!it.apart, |name| name == it.name)) {
         say(&format!("=== {}", chosen.name));
         (chosen.run)(workspace, &mut figures).with_context(|| format!("part `{}`", chosen.name))?;
     }

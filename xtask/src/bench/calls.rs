@@ -11,7 +11,10 @@ use crate::{
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Rounds are interleaved: each takes all targets in turn, so that a noisy neighbour disturbs all alike.
 const ROUNDS: usize = 3;
@@ -20,10 +23,12 @@ const WARM_UP_SECONDS: f64 = 1.0;
 const CONNECTIONS: &[u64] = &[1, 32, 128];
 
 /// Memory is watched over this many calls; the slope is taken over the second half.
-const MEMORY_CALLS: u64 = 100_000;
+const MEMORY_CALLS: u64 = 1_000_000;
+/// How it stands after the first of them.
+const FIRST_CALLS: u64 = 100_000;
 
 /// All that runs on loopback for the measurement. Fields end in the order written.
-struct Bench {
+pub(super) struct Bench {
     ambit: Running,
     http_proxy: Running,
     mcp_proxy: Running,
@@ -33,7 +38,7 @@ struct Bench {
 }
 
 /// One thing to load: the request, and whose CPU counts.
-struct Target {
+pub(super) struct Target {
     name: &'static str,
     process: Process,
     plan: Value,
@@ -53,7 +58,7 @@ impl Drop for Bench {
 }
 
 impl Bench {
-    fn start(workspace: &Workspace) -> Result<Bench> {
+    pub(super) fn start(workspace: &Workspace) -> Result<Bench> {
         // Two invocations: the product is built with its own features only, as users build it.
         for arguments in [
             ["build", "--quiet", "--locked", "--release", "-p", "ambit"].as_slice(),
@@ -106,6 +111,21 @@ impl Bench {
         let value: Value = serde_json::from_str(&ended.lines.join("\n"))?;
         let token = value.get("token").and_then(Value::as_str).context("no token")?;
         Ok(format!("Bearer {token}"))
+    }
+
+    /// What is loaded under this name.
+    pub(super) fn target(&self, name: &str) -> Result<&Target> {
+        self.targets.iter().find(|target| target.name == name).context("no such target")
+    }
+
+    /// The gate's process.
+    pub(super) const fn gate(&self) -> &Running {
+        &self.ambit
+    }
+
+    /// Where this run keeps its files; gone with it.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
     }
 
     const fn process(&self, process: Process) -> &Running {
@@ -172,26 +192,36 @@ fn note(taken: &mut Vec<(String, Vec<f64>)>, name: String, value: f64) {
     }
 }
 
-/// Resident memory over 100,000 calls.
+/// Resident memory over a million calls.
 pub(super) fn memory(workspace: &Workspace, figures: &mut Figures) -> Result<()> {
     let bench = Bench::start(workspace)?;
-    let target = bench.targets.iter().find(|target| target.name == "http_call");
-    let target = target.context("no target")?;
-    let (mut calls, mut half) = (0, None);
+    let target = bench.target("http_call")?;
+    let (mut calls, mut first, mut half) = (0, None, None);
     while calls < MEMORY_CALLS {
-        let outcome = load(workspace, target, 32, 1.0)?;
+        let outcome = load(workspace, target, 32, SECONDS)?;
         calls += outcome.get("calls").and_then(Value::as_u64).unwrap_or(0);
-        if half.is_none() && calls >= MEMORY_CALLS / 2 {
-            half = Some(bench.ambit.rss_mib()?);
+        let now = bench.ambit.rss_mib()?;
+        say(&format!("{calls:>8} calls: {now:.1} MiB"));
+        if calls >= FIRST_CALLS {
+            first.get_or_insert(now);
+        }
+        if calls >= MEMORY_CALLS / 2 {
+            half.get_or_insert(now);
         }
     }
     let end = bench.ambit.rss_mib()?;
-    figures.set("rss_100k_mib", end);
+    figures.set("rss_100k_mib", first.unwrap_or(end));
+    figures.set("rss_1m_mib", end);
     figures.set("rss_second_half_mib", end - half.unwrap_or(end));
     Ok(())
 }
 
-fn load(workspace: &Workspace, target: &Target, connections: u64, seconds: f64) -> Result<Value> {
+pub(super) fn load(
+    workspace: &Workspace,
+    target: &Target,
+    connections: u64,
+    seconds: f64,
+) -> Result<Value> {
     let mut plan = target.plan.clone();
     if let Some(plan) = plan.as_object_mut() {
         plan.insert("connections".into(), json!(connections));

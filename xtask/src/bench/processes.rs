@@ -76,6 +76,11 @@ impl Running {
         Ok(running)
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// CPU time used so far, user and system, in microseconds.
     pub(super) fn cpu_us(&self) -> Result<f64> {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
