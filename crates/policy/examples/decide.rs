@@ -88,11 +88,11 @@ fn measure(policies: usize) -> Row {
     let high = calls(&compiled, agents, "high");
     let facts = facts();
     let (mut draw, n) = (Draw(42), low.len());
-    let decision = decisions(&compiled, &low, &facts);
+    let decision = decisions(&compiled, agents, &facts);
     let distinct = {
         let (declared, definitions) = self::declared(agents, true);
         let compiled = policy::compile(&declared, &definitions).unwrap();
-        decisions(&compiled, &calls(&compiled, agents, "op"), &facts)
+        decisions(&compiled, agents, &facts)
     };
     let two_pass = best(DECISIONS, || {
         let (subject, call) = &high[draw.below(agents)];
@@ -112,14 +112,15 @@ fn measure(policies: usize) -> Row {
 
 /// What one decision costs as the gate makes it, for agent and action drawn at random: the slice found, the arguments
 /// checked and digested, the context built, Cedar asked.
-fn decisions(compiled: &Compiled, calls: &[(Subject, Call)], facts: &Facts) -> f64 {
+fn decisions(compiled: &Compiled, agents: usize, facts: &Facts) -> f64 {
     let mut draw = Draw(42);
     let arguments = arguments();
-    let asked: Vec<_> =
-        calls.iter().map(|(subject, call)| (subject.clone(), call.action().clone())).collect();
+    let subjects: Vec<_> = (0..agents).map(|at| subject(compiled, at)).collect();
+    let named = |id: &&ActionId| id.operation.starts_with("op");
+    let actions: Vec<_> = compiled.catalog().map(|entry| &entry.id).filter(named).collect();
     best(DECISIONS, || {
-        let (subject, action) = &asked[draw.below(asked.len())];
-        let slice = compiled.slice(&subject.version, action).unwrap();
+        let subject = &subjects[draw.below(agents)];
+        let slice = compiled.slice(&subject.version, actions[draw.below(actions.len())]).unwrap();
         let call = slice.look_up(arguments.clone()).unwrap();
         assert_eq!(policy::evaluate(subject, &call, facts).decision, Decision::Allow);
     })
@@ -171,14 +172,18 @@ fn arguments() -> Value {
     canonical::parse(text, &Limits::ARGUMENTS).unwrap()
 }
 
+fn subject(compiled: &Compiled, agent: usize) -> Subject {
+    let agent = compiled.agent(&name(&format!("agent-{agent}"))).unwrap();
+    Subject::assumed(agent.name.clone(), agent.version, Some(name("ana")))
+}
+
 fn calls(compiled: &Compiled, agents: usize, operations: &str) -> Vec<(Subject, Call)> {
     let arguments = arguments();
     let mut calls = Vec::new();
     for agent in 0..agents {
-        let agent = compiled.agent(&name(&format!("agent-{agent}"))).unwrap();
-        let subject = Subject::assumed(agent.name.clone(), agent.version, Some(name("ana")));
+        let subject = subject(compiled, agent);
         for entry in compiled.catalog().filter(|e| e.id.operation.starts_with(operations)) {
-            let slice = compiled.slice(&agent.version, &entry.id).unwrap();
+            let slice = compiled.slice(&subject.version, &entry.id).unwrap();
             calls.push((subject.clone(), slice.look_up(arguments.clone()).unwrap()));
         }
     }
