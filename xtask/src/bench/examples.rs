@@ -3,7 +3,7 @@
 use super::figures::Figures;
 use crate::{
     Workspace,
-    command::{cargo, shown},
+    command::{cargo, program, shown},
 };
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Decisions with 10 to 10,000 policies, and the naive scan beside them.
 pub(super) fn decide(workspace: &Workspace, figures: &mut Figures) -> Result<()> {
     let sizes = ["--json", "10", "100", "1000", "10000"];
-    let lines = example(workspace, "policy", "decide", &sizes)?;
+    let lines = example(workspace, "decide", &sizes)?;
     let object = lines.iter().find(|line| line.starts_with('{')).context("no figures")?;
     match serde_json::from_str(object)? {
         Value::Object(object) => figures.take(&object),
@@ -23,7 +23,7 @@ pub(super) fn decide(workspace: &Workspace, figures: &mut Figures) -> Result<()>
 /// The ledger's commits and the bare group commit beside them, from the rows
 /// `callers what records/s p50-ms p99-ms us-per-record`.
 pub(super) fn commit(workspace: &Workspace, figures: &mut Figures) -> Result<()> {
-    let lines = example(workspace, "store", "commit", &[])?;
+    let lines = example(workspace, "commit", &[])?;
     let mut rows = 0;
     for line in &lines {
         let cells: Vec<&str> = line.split_whitespace().collect();
@@ -49,14 +49,11 @@ pub(super) fn commit(workspace: &Workspace, figures: &mut Figures) -> Result<()>
     Ok(())
 }
 
-fn example(
-    workspace: &Workspace,
-    package: &str,
-    name: &str,
-    arguments: &[&str],
-) -> Result<Vec<String>> {
-    let run = ["run", "--quiet", "--locked", "--release", "-p", package, "--example", name, "--"];
-    let mut command = cargo(workspace, &run);
+/// Built with the whole workspace's features, as everything else is: a build of its own would compile Cedar once more.
+fn example(workspace: &Workspace, name: &str, arguments: &[&str]) -> Result<Vec<String>> {
+    let build = ["build", "--quiet", "--locked", "--release", "--workspace", "--example", name];
+    shown(cargo(workspace, &build))?.or_fail("the release build")?;
+    let mut command = program(workspace, workspace.target.join("release/examples").join(name));
     command.args(arguments);
     Ok(shown(command)?.or_fail(&format!("example `{name}`"))?.lines)
 }
