@@ -58,6 +58,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// The key that new tokens are signed with.
     pub(crate) signing: ArcSwap<SigningKey>,
+    /// Held from the comparison of a declared state with the one in force until it is in force itself.
+    pub(crate) applying: tokio::sync::Mutex<()>,
     /// The change of the files that waits for a person.
     pub(crate) proposals: Proposals,
     /// Serialises changes of control state with the world that is published from them.
@@ -120,6 +122,7 @@ impl App {
             entropy,
             settings,
             signing,
+            applying: tokio::sync::Mutex::new(()),
             proposals: Proposals::default(),
             publishing: tokio::sync::Mutex::new(()),
         }))

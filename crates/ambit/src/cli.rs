@@ -138,6 +138,10 @@ pub(crate) enum Command {
     Secret(Secret),
     /// Whether a gate runs, where, and since when
     Status(DataDir),
+    /// Probe data, disk, clock, upstreams, pins and secrets; each line with its fix
+    Doctor(DataDir),
+    /// Completion for a shell
+    Completion(Completion),
     /// The version
     Version,
     /// Help on a command or topic (`exit-codes`)
@@ -205,6 +209,9 @@ pub(crate) struct Dev {
     /// Below which directory `credential: file:…` is read
     #[arg(long, value_name = "DIR", env = "AMBIT_SECRETS_DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// Send traces here, as OTLP over HTTP (JSON): the base URL of a collector
+    #[arg(long, value_name = "URL", env = "AMBIT_OTLP_ENDPOINT", value_parser = crate::follow::Collector::of)]
+    pub(crate) otlp_endpoint: Option<crate::follow::Collector>,
     /// Run as the twin of a test, with one guard off
     #[arg(long, value_enum, hide = true)]
     pub(crate) guard_off: Option<DevGuard>,
@@ -543,6 +550,8 @@ pub(crate) struct RevokeOne {
 pub(crate) enum Trace {
     /// Actions, newest last
     List(TraceList),
+    /// Actions as they end or are refused, until interrupted
+    Tail(TraceTail),
     /// Everything of one trace
     Show {
         /// The trace (32 hexadecimal digits) or the entry (`ent_…`)
@@ -555,15 +564,8 @@ pub(crate) enum Trace {
 /// `ambit trace list`
 #[derive(Args, Debug)]
 pub(crate) struct TraceList {
-    /// Only this agent
-    #[arg(long, value_name = "AGENT")]
-    pub(crate) agent: Option<String>,
-    /// Only this action
-    #[arg(long, value_name = "ACTION")]
-    pub(crate) action: Option<String>,
-    /// Only this decision: allow, ask or deny
-    #[arg(long, value_name = "DECISION")]
-    pub(crate) decision: Option<String>,
+    #[command(flatten)]
+    pub(crate) which: TraceFilter,
     /// Only the newest N actions
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u32>,
@@ -571,15 +573,63 @@ pub(crate) struct TraceList {
     pub(crate) data: DataDir,
 }
 
+/// Which actions.
+#[derive(Args, Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TraceFilter {
+    /// Only this agent
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) agent: Option<String>,
+    /// Only for this human
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Only this action
+    #[arg(long, value_name = "ACTION")]
+    pub(crate) action: Option<String>,
+    /// Only this decision: allow, ask, deny, would_ask or would_deny
+    #[arg(long, value_name = "DECISION")]
+    pub(crate) decision: Option<String>,
+    /// Only this code, of a refusal or of an ending
+    #[arg(long, value_name = "CODE")]
+    pub(crate) code: Option<String>,
+    /// Only this task
+    #[arg(long, value_name = "TASK")]
+    pub(crate) task: Option<String>,
+    /// Only what `after: [sample]` put on the list for review
+    #[arg(long)]
+    pub(crate) sampled: bool,
+    /// Not before: `2h`, a day, or a time
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Before: `1h`, a day, or a time
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+}
+
+/// `ambit trace tail`
+#[derive(Args, Debug)]
+pub(crate) struct TraceTail {
+    #[command(flatten)]
+    pub(crate) which: TraceFilter,
+    /// First the newest N that are there
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub(crate) lines: u32,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
 /// `ambit why TRACE|--last`
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["trace", "last"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["trace", "last", "handle"]))]
 pub(crate) struct Why {
     /// The trace (32 hexadecimal digits) or the entry (`ent_…`)
     pub(crate) trace: Option<String>,
     /// The last refusal
     #[arg(long)]
     pub(crate) last: bool,
+    /// What a human is asked, by the handle that the agent was given
+    #[arg(long, value_name = "HANDLE")]
+    pub(crate) handle: Option<String>,
     /// … of this agent
     #[arg(long, value_name = "AGENT", requires = "last")]
     pub(crate) agent: Option<String>,
@@ -682,6 +732,14 @@ pub(crate) enum Secret {
         #[command(flatten)]
         data: DataDir,
     },
+}
+
+/// `ambit completion`
+#[derive(Args, Debug)]
+pub(crate) struct Completion {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// `ambit help`

@@ -44,6 +44,12 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
             Ok(Exit::Ok)
         }
         Command::Help(topic) => help(&topic.topic, output),
+        Command::Completion(options) => {
+            let mut script = Vec::new();
+            clap_complete::generate(options.shell, &mut Cli::command(), "ambit", &mut script);
+            output.line(String::from_utf8_lossy(&script).trim_end())?;
+            Ok(Exit::Ok)
+        }
         command => Box::pin(asking::run(command, input, output)).await,
     }
 }
@@ -85,6 +91,7 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
         ops_listen: options.ops_listen,
         base_url: format!("http://{}", options.listen),
         secrets_dir: options.secrets_dir,
+        otlp_endpoint: options.otlp_endpoint,
         guards,
     };
     if !options.until_stdin_closes {

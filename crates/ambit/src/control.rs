@@ -210,6 +210,7 @@ fn alone(data: &Path, base_url: Option<&str>) -> anyhow::Result<Settings> {
         ops_listen: nowhere,
         base_url: base_url.unwrap_or("http://127.0.0.1:8400").to_owned(),
         secrets_dir: std::env::var_os("AMBIT_SECRETS_DIR").map(PathBuf::from),
+        otlp_endpoint: None,
         guards: gate::Guards::default(),
     })
 }

@@ -46,6 +46,7 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     tasks.spawn(gate::wire::serve::serve(Arc::clone(&app.gate), agents, others(&app)?));
     tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
     tasks.spawn(control::serve(Arc::clone(&app), commands, stop.clone()));
+    crate::follow::start(&app, &tasks, &stop);
     tasks.spawn(terminal::answer(Arc::clone(&app), stop.clone()));
     let watched = watch::watch(Arc::clone(&app), (look, loaded.files), *output, stop.clone());
     tasks.spawn(watched);

@@ -30,6 +30,24 @@ pub(crate) const SIGNING_KEY_TERM: model::Duration = model::Duration::seconds(24
 pub(crate) const SIGNING_KEY_OVERLAP: model::Duration = model::Duration::seconds(2 * 3_600);
 /// How often keys, pinned definitions and the checkpoint are looked after.
 pub(crate) const UPKEEP: Duration = Duration::from_secs(60);
+/// How often `trace tail` asks for more: at once for a person.
+pub(crate) const TAIL: Duration = Duration::from_millis(250);
+/// How long `doctor` waits for one upstream: all of them are asked before anyone walks away.
+pub(crate) const PROBE: Duration = Duration::from_secs(3);
+/// Free bytes of the data directory's disk below which `doctor` warns: a day of heavy records.
+pub(crate) const DISK_LOW: u64 = 2 * 1024 * 1024 * 1024;
+/// Free bytes below which it fails: minutes of heavy records.
+pub(crate) const DISK_FULL: u64 = 200 * 1024 * 1024;
+/// How often a follower looks for new records: traces and notices are soon enough within half a second.
+pub(crate) const FOLLOW_PACE: Duration = Duration::from_millis(250);
+/// The longest wait of a follower whose receiver is away.
+pub(crate) const FOLLOW_WAIT: Duration = Duration::from_secs(30);
+/// Records read for one delivery: some hundred KiB of spans.
+pub(crate) const FOLLOW_RECORDS: u64 = 512;
+/// Opened entries that the follower of traces remembers: calls under way, many times over.
+pub(crate) const FOLLOW_OPEN: usize = 16_384;
+/// How long one delivery may take.
+pub(crate) const FOLLOW_DELIVERY: Duration = Duration::from_secs(10);
 /// Earlier declared states that can be rolled back to: more than anyone looks at in a list.
 pub(crate) const KEPT_REVISIONS: usize = 32;
 /// Bytes of earlier declared states that are kept: they are in memory with all control state.

@@ -10,6 +10,7 @@ mod database;
 mod demo;
 mod dev;
 mod exit;
+mod follow;
 mod limits;
 mod logs;
 mod ops;

@@ -2,6 +2,7 @@
 
 mod agents;
 mod apply;
+mod doctor;
 mod holds;
 mod ledger;
 mod pin;
@@ -16,7 +17,8 @@ mod would;
 
 pub(crate) use apply::{How, apply_as, apply_files, compare};
 pub(crate) use ledger::{Verified, leave_key, verify};
-pub(crate) use revisions::was_rolled_back;
+pub(crate) use revisions::{are_in_force, was_rolled_back};
+pub(crate) use traces::{envelope, records};
 
 use crate::{
     app::App,
@@ -53,7 +55,8 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::Revoke { kind, name, reason } => holds::revoke(app, kind, &name, reason).await,
         Request::Apply { files, reason, skip_tests } => {
             let reason = reason.unwrap_or_else(|| format!("`{}` applied", files.path));
-            apply::apply(app, files, How { what: "apply", reason, skip_tests }).await
+            apply::apply(app, files, How { what: "apply", reason, skip_tests, only_narrows: false })
+                .await
         }
         Request::Diff { files } => apply::difference(app, files),
         Request::History => Ok(revisions::history(app)),
@@ -61,15 +64,21 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
             revisions::rollback(app, &revision, reason, skip_tests).await
         }
         Request::Export => revisions::export(app),
-        Request::TraceList { agent, action, decision, limit } => {
-            traces::list(app, agent, action, decision, limit).await
-        }
+        Request::TraceList { which, limit } => traces::list(app, &which, limit).await,
+        Request::TraceTail { which, after } => traces::tail(app, &which, after).await,
+        Request::Doctor => doctor::doctor(app).await,
         Request::TraceShow { trace } => traces::show(app, &trace).await,
         Request::ReportWould { agent, since } => {
             let since = moment(app, &since)?;
             would::report(app, &agent, since).await
         }
-        Request::Why { trace, agent } => why::why(app, trace.as_deref(), agent).await,
+        Request::Why { trace, agent, handle } => {
+            let of = match handle {
+                Some(handle) => Some(why::of_handle(app, &handle).await?),
+                None => trace,
+            };
+            why::why(app, of.as_deref(), agent).await
+        }
         Request::LedgerKey => Ok(json!({ "vkey": app.store.vkey() })),
         Request::LedgerCheckpoint => ledger::checkpoint(app),
         Request::LedgerExport { file } => ledger::export(app, &file),

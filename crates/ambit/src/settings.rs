@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) base_url: String,
     /// Below which directory `credential: file:…` is read; `None`: no file is.
     pub(crate) secrets_dir: Option<PathBuf>,
+    /// Where traces are sent (OTLP over HTTP); `None`: nowhere.
+    pub(crate) otlp_endpoint: Option<crate::follow::Collector>,
     /// Which guards stand: all, but in the twins of tests and of the demo.
     pub(crate) guards: gate::Guards,
 }

@@ -154,6 +154,21 @@ pub(crate) fn applied(value: &Value) -> String {
     format!("{patch}{access}✓ in force as revision {revision}; {tests}\n")
 }
 
+/// `ambit doctor`
+pub(crate) fn doctor(value: &Value) -> String {
+    let line = |probe: &Value| {
+        let mark = match text(probe, "state") {
+            "ok" => "✓",
+            "warn" => "!",
+            _ => "✕",
+        };
+        let fix = text(probe, "fix");
+        let fix = if fix.is_empty() { String::new() } else { format!("\n    → {fix}") };
+        format!("{mark} {:16} {}{fix}\n", text(probe, "probe"), text(probe, "found"))
+    };
+    value.as_array().into_iter().flatten().map(line).collect()
+}
+
 /// `ambit history`
 pub(crate) fn history(value: &Value) -> String {
     let list = [

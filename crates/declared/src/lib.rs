@@ -12,6 +12,7 @@ mod boundaries;
 mod cases;
 mod edit;
 mod fields;
+mod hooks;
 mod intents;
 mod limits;
 mod local;

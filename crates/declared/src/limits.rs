@@ -44,6 +44,12 @@ pub(crate) const USE_DEFAULT: Duration = Duration::seconds(10 * 60);
 pub(crate) const USE_MAX: Duration = Duration::seconds(86_400);
 /// Most people that one rule may require.
 pub(crate) const REQUIRED_MAX: i64 = 16;
+/// How long a hook may take when nothing is said.
+pub(crate) const HOOK_DEFAULT: Duration = Duration::seconds(2);
+/// Longest time for a hook: clients give up on a tool call soon after.
+pub(crate) const HOOK_MAX: Duration = Duration::seconds(10);
+/// Share of actions on the list for review when nothing is said, in percent.
+pub(crate) const SAMPLE_DEFAULT: u8 = 5;
 /// Longest window of a call limit: counts live in memory for that long.
 pub(crate) const WINDOW_MAX: Duration = Duration::seconds(86_400);
 /// Most calls in one window: beyond this a limit limits nothing.

@@ -3,7 +3,7 @@
 use crate::{
     agents, approvals, boundaries, cases,
     fields::{Fields, items, key_name, members},
-    intents, limits,
+    hooks, intents, limits,
     node::{self, Entry, Node, Span, Value},
     people,
     problems::Problems,
@@ -138,6 +138,7 @@ fn file(root: &Node, reading: &mut Reading<'_>) -> Declared {
     declared.upstreams = section(&fields, "upstreams", upstreams::read, reading);
     declared.boundaries = section(&fields, "boundaries", boundaries::read, reading);
     declared.approvals = section(&fields, "approvals", approvals::read, reading);
+    declared.hooks = section(&fields, "hooks", hooks::read, reading);
     if let Some(tests) = fields.any("tests") {
         let no_tests = matches!(tests.value.value, Value::Null);
         let tests = if no_tests { &[] } else { items(tests, "`tests`", &mut reading.problems) };

@@ -19,6 +19,7 @@ pub(crate) enum Mention {
     Boundary,
     Upstream,
     Approval,
+    Hook,
 }
 
 impl Mention {
@@ -28,6 +29,7 @@ impl Mention {
             Mention::Boundary => "boundaries",
             Mention::Upstream => "upstreams",
             Mention::Approval => "approvals",
+            Mention::Hook => "hooks",
         }
     }
 }

@@ -40,9 +40,15 @@ pub fn check_secrets(
     sources: &Sources,
     secrets: &dyn SecretSource,
 ) -> Vec<Diagnostic> {
+    let upstreams = declared.upstreams.iter().filter_map(|(name, upstream)| {
+        let place = (sources.credential(name), upstream.line);
+        Some((format!("credential of `{name}`"), upstream.credential.as_ref()?, place))
+    });
+    let hooks = declared.hooks.iter().filter_map(|(name, hook)| {
+        Some((format!("secret of hook `{name}`"), hook.secret.as_ref()?, (None, hook.line)))
+    });
     let mut out = Vec::new();
-    for (name, upstream) in &declared.upstreams {
-        let Some(credential) = &upstream.credential else { continue };
+    for (whose, credential, (mark, line)) in upstreams.chain(hooks) {
         let (what, fix) = match credential {
             CredentialSource::Env(name) => (
                 format!("the environment variable `{name}`"),
@@ -63,10 +69,10 @@ pub fn check_secrets(
             SecretState::Empty => "is empty".to_owned(),
             SecretState::Unreadable(why) => format!("cannot be read: {why}"),
         };
-        let message = format!("the credential of `{name}` is not available: {what} {wrong}");
-        out.push(match sources.credential(name) {
+        let message = format!("the {whose} is not available: {what} {wrong}");
+        out.push(match mark {
             Some(mark) => sources.in_file(sources.main(), mark, message, fix),
-            None => sources.in_declared(upstream.line, message, fix),
+            None => sources.in_declared(line, message, fix),
         });
     }
     out

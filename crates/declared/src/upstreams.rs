@@ -3,7 +3,7 @@
 use crate::{
     boundaries::data_classes,
     fields::{Fields, is_word, items, members, name, not_enforced, refused, text, word},
-    local,
+    hooks, local,
     node::{Entry, Node, Span, Value},
     problems::{Problems, shown},
     read::Reading,
@@ -90,7 +90,7 @@ fn has_later_kind(entry: &Entry) -> bool {
     members.iter().any(|member| ["llm", "a2a"].iter().any(|kind| member.key_is(kind)))
 }
 
-fn url(text: &str) -> Result<(), String> {
+pub(crate) fn url(text: &str) -> Result<(), String> {
     let url = url::Url::parse(text).map_err(|error| format!("this is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err("the URL begins with `https://` or `http://`".into());
@@ -185,6 +185,11 @@ fn action(
         reading.references.mention(Mention::Approval, &rule, entry.value.span);
         Some(rule)
     });
+    let before = fields.get("before", &mut reading.problems);
+    let before = before.map(|entry| hooks::before(entry, reading)).unwrap_or_default();
+    let after = fields.get("after", &mut reading.problems);
+    let after = after.map(|entry| hooks::after(entry, reading)).unwrap_or_default();
+    let problems = &mut reading.problems;
     let route_place = route.as_ref().map(|route| route.as_ref().map(|(_, span)| *span));
     route_fits(entry, operation, kind, route_place, problems);
     Some(Action {
@@ -198,6 +203,8 @@ fn action(
         returns: returns.unwrap_or_default(),
         approval,
         show: show.unwrap_or_default(),
+        before,
+        after,
         line,
     })
 }

@@ -355,6 +355,7 @@ fn what_the_base_says_of_bounds() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one value, printed whole")]
 fn defaults() {
     let text = "version: 1\n\
         agents: { a: { purpose: p, owner: 'user:ana', boundary: b } }\n\
@@ -402,6 +403,8 @@ fn defaults() {
                             returns: [],
                             approval: None,
                             show: [],
+                            before: [],
+                            after: [],
                             complete: false,
                             line: 3,
                         },

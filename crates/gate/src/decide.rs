@@ -1,5 +1,6 @@
 //! May it: gather the facts, evaluate, and hold for a human where a rule asks for one.
 
+pub(crate) mod consult;
 mod context;
 mod evaluate;
 pub mod hold;

@@ -3,6 +3,7 @@
 mod commit;
 mod forward;
 mod inspect;
+mod mask;
 mod pump;
 
 pub use commit::commit;

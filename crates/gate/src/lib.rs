@@ -72,6 +72,7 @@ pub struct Gate {
     pub(crate) store: Arc<store::Store>,
     pub(crate) broker: upstream::Broker,
     pub(crate) client: upstream::Client,
+    pub(crate) courier: upstream::Courier,
     pub(crate) mcp: upstream::mcp::Mcp,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn ledger::Entropy>,
@@ -119,6 +120,7 @@ impl Gate {
             stops: stops::Stops::new(parts.revoked),
             store: parts.store,
             broker: parts.broker,
+            courier: parts.client.courier(),
             client: parts.client,
             mcp: parts.mcp,
             clock: parts.clock,
@@ -163,6 +165,18 @@ impl Gate {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Posts the gate's own messages.
+    #[must_use]
+    pub fn courier(&self) -> &upstream::Courier {
+        &self.courier
+    }
+
+    /// Tells a hook something, as JSON; an error is why it was not taken.
+    pub async fn tell(&self, hook: &model::declared::Hook, body: Vec<u8>) -> Result<(), String> {
+        let (status, _) = decide::consult::post(self, hook, body).await?;
+        if status.is_success() { Ok(()) } else { Err(format!("it answered with {status}")) }
     }
 
     /// The counters shown on the operations listener.

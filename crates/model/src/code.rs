@@ -91,6 +91,14 @@ codes! {
 
     /// A person stopped what this action does, where it goes or everything.
     Frozen = "AMB3010" "frozen" "an operator has stopped this action" "stop; a person decides when it is possible again";
+    /// A decision point or webhook said no.
+    HookRefused = "AMB3011" "hook_refused" "a system that must agree to this action refused it" "do not retry; the operator was told";
+    /// A decision point or webhook gave no usable answer.
+    HookUnavailable = "AMB3012" "hook_unavailable" "a system that must agree to this action did not answer, so nothing was executed" "try again later; the operator was told";
+    /// Something that the action requires is missing.
+    RequirementMissing = "AMB3013" "requirement_missing" "something that this action requires is missing" "provide what the detail names, then call again";
+    /// The upstream's dry run failed.
+    DryRunFailed = "AMB3014" "dry_run_failed" "the dry run of this action failed, so nothing was executed" "correct the call as the upstream would want it, or do not retry";
 
     /// The entry could not be written.
     Unrecorded = "AMB4001" "unrecorded" "the action could not be recorded, so nothing was executed" "try again in a few seconds";

@@ -5,7 +5,10 @@ use crate::{
     name::{ActionId, AgentName, Name, PartyName, UpstreamName},
     time::{Duration, Timestamp},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Everything that is declared.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +23,8 @@ pub struct Declared {
     pub boundaries: BTreeMap<Name, Boundary>,
     /// Who is asked, and how.
     pub approvals: BTreeMap<Name, ApprovalRule>,
+    /// Parties outside that are asked before an action, or told after it.
+    pub hooks: BTreeMap<Name, Hook>,
     /// People known on this machine, with their groups.
     pub people: BTreeMap<Name, BTreeSet<Name>>,
     /// Cases that gate every `apply`.
@@ -213,10 +218,84 @@ pub struct Action {
     pub approval: Option<Name>,
     /// Argument names that the approver sees first.
     pub show: Vec<String>,
+    /// What must pass before it happens, in this order.
+    pub before: Vec<Before>,
+    /// What is done with its result.
+    pub after: Vec<After>,
     /// False if effect or risk was not stated: then the entry counts as not fully catalogued (consequential).
     pub complete: bool,
     /// The entry's line in its file, 1-based.
     pub line: u32,
+}
+
+/// A party outside, asked or told over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// Its URL.
+    pub url: String,
+    /// How long its answer may take; later is no answer.
+    pub within: Duration,
+    /// What the gate proves itself with.
+    pub secret: Option<CredentialSource>,
+    /// The entry's line in its file, 1-based.
+    pub line: u32,
+}
+
+/// What must pass before an action happens. It can only refuse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// The upstream runs it with this argument set to true first, and does not fail.
+    DryRun(String),
+    /// A decision point says yes (AuthZEN).
+    Pdp(Name),
+    /// A webhook answers with success.
+    Webhook(Name),
+    /// The task's parameters or the arguments hold this, and it is not empty.
+    Require(String),
+}
+
+impl Before {
+    /// The hook that is asked, if one is.
+    #[must_use]
+    pub fn hook(&self) -> Option<&Name> {
+        match self {
+            Before::Pdp(name) | Before::Webhook(name) => Some(name),
+            Before::DryRun(_) | Before::Require(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Before::DryRun(argument) => write!(f, "dry_run:{argument}"),
+            Before::Pdp(name) => write!(f, "pdp:{name}"),
+            Before::Webhook(name) => write!(f, "webhook:{name}"),
+            Before::Require(what) => write!(f, "require:{what}"),
+        }
+    }
+}
+
+/// What is done with an action's result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum After {
+    /// The upstream's credential in it, or what this JSON pointer names, is replaced.
+    Mask(Option<String>),
+    /// A hook is told how it ended.
+    Notify(Name),
+    /// This share, in percent, is put on the list for review.
+    Sample(u8),
+}
+
+impl fmt::Display for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            After::Mask(None) => f.write_str("mask"),
+            After::Mask(Some(pointer)) => write!(f, "mask:{pointer}"),
+            After::Notify(name) => write!(f, "notify:{name}"),
+            After::Sample(percent) => write!(f, "sample:{percent}%"),
+        }
+    }
 }
 
 /// Which resource an action names.

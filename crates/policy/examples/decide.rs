@@ -265,6 +265,8 @@ fn action(risk: RiskTier) -> Action {
         returns: Vec::new(),
         approval: None,
         show: Vec::new(),
+        before: Vec::new(),
+        after: Vec::new(),
         complete: true,
         line: 1,
     }

@@ -43,6 +43,11 @@ impl CatalogEntry {
         model::action::is_consequential(*effect, *risk, *sink) || !complete
     }
 
+    /// Whether a hook is asked before it happens.
+    pub(crate) fn consults(&self) -> bool {
+        self.action.before.iter().any(|before| before.hook().is_some())
+    }
+
     /// The approval rule that is asked if a tier or the entry itself asks.
     #[must_use]
     pub fn approval_rule(&self) -> Name {
@@ -295,8 +300,12 @@ fn declared_value(action: &Action) -> Value {
             ("segments", Value::Array(route.segments.iter().map(segment).collect())),
         ])
     });
+    let hooks =
+        |list: &mut dyn Iterator<Item = String>| Value::Array(list.map(Value::from).collect());
     object([
+        ("after", hooks(&mut action.after.iter().map(ToString::to_string))),
         ("approval", optional(action.approval.as_ref().map(Name::as_str))),
+        ("before", hooks(&mut action.before.iter().map(ToString::to_string))),
         ("complete", Value::Bool(action.complete)),
         ("data", texts(&mut action.data.iter())),
         ("effect", Value::from(action.effect.as_str())),

@@ -9,7 +9,9 @@ use crate::problem::Problem;
 use crate::written::Written;
 use crate::{CatalogEntry, Definitions};
 use canonical::Value;
-use model::declared::{Action, ActionPattern, Constraint, Declared, Intent, UpstreamKind};
+use model::declared::{
+    Action, ActionPattern, After, Before, Constraint, Declared, Intent, UpstreamKind,
+};
 use model::{ActionId, Name, PartyName, RiskTier, UpstreamName};
 use std::collections::BTreeMap;
 
@@ -43,6 +45,7 @@ pub(crate) fn references(declared: &Declared, problems: &mut Vec<Problem>) {
         for (operation, action) in actions.chain(default) {
             let place = format!("{name}.{operation}");
             approval(&place, action, declared, problems);
+            hooks(&place, action, declared, problems);
             let unrouted = upstream.kind == UpstreamKind::Http && action.route.is_none();
             if unrouted && operation != "*" {
                 let message = format!("action `{place}` of an HTTP upstream has no route");
@@ -77,6 +80,21 @@ fn approval(place: &str, action: &Action, declared: &Declared, problems: &mut Ve
     problems.push(Problem::declared(action.line, message, fix));
 }
 
+/// Hooks that are named and not declared.
+fn hooks(place: &str, action: &Action, declared: &Declared, problems: &mut Vec<Problem>) {
+    let told = action.after.iter().filter_map(|after| match after {
+        After::Notify(name) => Some(name),
+        After::Mask(_) | After::Sample(_) => None,
+    });
+    for name in action.before.iter().filter_map(Before::hook).chain(told) {
+        if !declared.hooks.contains_key(name) {
+            let message = format!("action `{place}`: hook `{name}` does not exist");
+            let fix = known("hooks", declared.hooks.keys());
+            problems.push(Problem::declared(action.line, message, fix));
+        }
+    }
+}
+
 /// What the catalog's entries and the intents say of arguments and actions.
 pub(crate) fn catalogued(
     declared: &Declared,
@@ -104,9 +122,14 @@ pub(crate) fn catalogued(
 fn arguments_named(entry: &CatalogEntry, _: &Definitions, problems: &mut Vec<Problem>) {
     let resource = entry.action.resource.iter();
     let of_resource = resource.flat_map(|resource| resource.id.iter().chain(&resource.tenant));
+    let dry_runs = entry.action.before.iter().filter_map(|before| match before {
+        Before::DryRun(name) => Some(name),
+        Before::Pdp(_) | Before::Webhook(_) | Before::Require(_) => None,
+    });
     let named = of_resource
         .map(|name| ("resource", name))
-        .chain(entry.action.show.iter().map(|name| ("show", name)));
+        .chain(entry.action.show.iter().map(|name| ("show", name)))
+        .chain(dry_runs.map(|name| ("before: dry_run", name)));
     for (key, name) in named {
         if is_unknown(entry, name) {
             let message = format!(
@@ -242,7 +265,13 @@ pub(crate) fn tests(
         }
         if let Some(reason) = &case.reason {
             let generated = crate::guard::Guard::ALL.iter().any(|guard| guard.id() == reason);
-            if !generated && !written.iter().any(|written| written.rule.id == *reason) {
+            let before = || {
+                let entry = catalog.get(&case.action);
+                let mut hooks = entry.into_iter().flat_map(|entry| &entry.action.before);
+                hooks.any(|hook| hook.to_string() == *reason)
+            };
+            let by_hand = written.iter().any(|written| written.rule.id == *reason);
+            if !generated && !by_hand && !before() {
                 let ids = written.iter().map(|written| written.rule.id.as_str());
                 report(format!("no policy has the id `{reason}`"), known("policies", ids));
             }

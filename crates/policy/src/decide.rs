@@ -2,12 +2,14 @@
 
 use crate::call::Call;
 use crate::context;
-use crate::evidence::{Ask, Clearance, Decided, Denial};
+use crate::evidence::{Ask, Clearance, Consultation, Decided, Denial};
 use crate::facts::{Facts, Subject};
 use crate::rule::Rule;
 use crate::slice::{Conditions, RuleSet, Slice};
+use canonical::Value;
 use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
 use identity::Actor;
+use model::declared::Before;
 use model::{Code, Decision, Name};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -48,6 +50,8 @@ pub struct Reason {
 pub enum Verdict {
     /// It may happen.
     Allow(Clearance),
+    /// It may happen if the hooks agree that its action names; they can only refuse.
+    Consult(Consultation),
     /// A human is asked.
     Ask(Ask),
     /// It may not.
@@ -60,6 +64,7 @@ impl Verdict {
         match self {
             Verdict::Allow(clearance) => Ok(clearance),
             Verdict::Ask(ask) => Err(ask.into_denial()),
+            Verdict::Consult(consultation) => Err(consultation.unasked()),
             Verdict::Deny(denial) => Err(denial),
         }
     }
@@ -80,6 +85,9 @@ pub fn decide(actor: &Actor, call: Call, facts: &Facts) -> Verdict {
     let decision = if observed { Decision::Allow } else { ruling.decision };
     let decided = Decided::new(actor, subject, call, facts, ruling, observed);
     match decision {
+        Decision::Allow if !observed && decided.call.entry().consults() => {
+            Verdict::Consult(Consultation::new(decided))
+        }
         Decision::Allow => Verdict::Allow(Clearance::new(decided)),
         Decision::Ask => Verdict::Ask(Ask::new(decided)),
         Decision::Deny => Verdict::Deny(Denial::new(decided)),
@@ -125,9 +133,37 @@ pub(crate) fn evaluate_with(
         }
     }
     match passes(set, subject, call, facts) {
-        Ok((first, second)) => rule(slice, facts, &first, second.as_ref()),
+        Ok((first, second)) => required(call, facts, rule(slice, facts, &first, second.as_ref())),
         Err(note) => Ruling::undecidable(note),
     }
+}
+
+/// A call that nothing else denies is denied if something is missing that its action requires.
+fn required(call: &Call, facts: &Facts, ruling: Ruling) -> Ruling {
+    if ruling.decision == Decision::Deny {
+        return ruling;
+    }
+    let params = facts.task.as_ref().and_then(|task| task.params.as_object());
+    let held = |name: &str| {
+        let given = params.and_then(|params| params.get(name)).or_else(|| call.object().get(name));
+        given.is_some_and(|value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.trim().is_empty(),
+            Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => true,
+        })
+    };
+    let missing = call.entry().action.before.iter().find_map(|before| match before {
+        Before::Require(name) if !held(name) => Some((before, name)),
+        Before::Require(_) | Before::DryRun(_) | Before::Pdp(_) | Before::Webhook(_) => None,
+    });
+    let Some((before, name)) = missing else { return ruling };
+    let sentence =
+        format!("it needs `{name}` among the task's parameters or the arguments, and not empty");
+    Ruling { note: None, ..Ruling::hook(call, before, Code::RequirementMissing, sentence) }
 }
 
 /// One evaluation without errors.
@@ -310,6 +346,14 @@ impl Ruling {
             approved: false,
             note: Some(note.into()),
         }
+    }
+
+    /// A denial by what stands in `before:` of the action.
+    pub(crate) fn hook(call: &Call, before: &Before, code: Code, sentence: String) -> Ruling {
+        let line = call.entry().action.line;
+        let path = crate::DECLARED_PATH.to_owned();
+        let reason = Reason { id: before.to_string(), path, line, sentence };
+        Ruling { reasons: vec![reason], note: None, ..Ruling::deny(code, "") }
     }
 
     fn undecidable(note: impl Into<String>) -> Ruling {

@@ -203,6 +203,12 @@ fn catalog(before: &Published, after: &Published, found: &mut Found) {
         let (from, to) = (asked(old), asked(new));
         let weaker = from != "-";
         found.compare("asks", &old.id, (&from, &to), growing(weaker));
+        let before = (texts(&a.before), texts(&b.before));
+        let fewer = a.before.iter().any(|hook| !b.before.contains(hook));
+        found.compare("before", &old.id, (&before.0, &before.1), growing(fewer));
+        let done = (texts(&a.after), texts(&b.after));
+        let fewer = a.after.iter().any(|hook| !b.after.contains(hook));
+        found.compare("after", &old.id, (&done.0, &done.1), growing(fewer));
         let route = (format!("{:?}", a.route), format!("{:?}", b.route));
         if route.0 != route.1 {
             found.add(Direction::Widens, "route", &old.id, ("another", "another"));
@@ -216,6 +222,11 @@ fn catalog(before: &Published, after: &Published, found: &mut Found) {
             ("-", format!("{} {}", new.action.risk, new.action.effect)),
         );
     }
+}
+
+fn texts(list: &[impl fmt::Display]) -> String {
+    let all: Vec<String> = list.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(", ") }
 }
 
 fn policies(before: &Published, after: &Published, found: &mut Found) {

@@ -15,6 +15,7 @@ struct Envelope<'a> {
     action: &'a str,
     catalogued: Option<&'a CatalogEntry>,
     policies: Option<Digest>,
+    consulted: &'a [String],
     decision: &'static str,
     code: Option<Code>,
     detail: Option<&'a str>,
@@ -33,6 +34,7 @@ pub(crate) fn of_call(decided: &Decided, ask: Option<AskId>) -> Vec<u8> {
         action: &decided.call.action().to_string(),
         catalogued: Some(decided.call.entry()),
         policies: Some(decided.call.slice().published.digest),
+        consulted: &decided.consulted,
         decision: word(ruling.decision, decided.observed),
         code: ruling.code,
         detail: ruling.note.as_deref(),
@@ -56,6 +58,7 @@ pub(crate) fn of_request(
         action,
         catalogued,
         policies: None,
+        consulted: &[],
         decision: word(if code == Code::Asked { Decision::Ask } else { Decision::Deny }, false),
         code: Some(code),
         detail,
@@ -92,6 +95,13 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     text(&mut writer, "code", envelope.code.map(Code::slug));
     if let Some(entry) = catalogued {
         writer.field_bool("consequential", entry.is_consequential());
+    }
+    if !envelope.consulted.is_empty() {
+        writer.field_array("consulted");
+        for hook in envelope.consulted {
+            writer.item_str(hook);
+        }
+        writer.end();
     }
     writer.field_str("control_revision", &facts.control_revision.to_string());
     if let Some(entry) = catalogued {

@@ -9,7 +9,7 @@ use crate::envelope;
 use crate::facts::{Facts, Subject};
 use crate::subjects::Subjects;
 use identity::Actor;
-use model::declared::CallLimit;
+use model::declared::{Before, CallLimit};
 use model::record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange};
 use model::{
     ActionId, AgentName, AskId, Code, Decision, Digest, EntryId, Name, Timestamp, TraceId,
@@ -28,6 +28,8 @@ pub(crate) struct Decided {
     pub(crate) observed: bool,
     /// The boundary's limit is used up, and the agent is observed.
     beyond_limit: bool,
+    /// The hooks that agreed.
+    pub(crate) consulted: Vec<String>,
     proof_use: Option<(Digest, Timestamp)>,
     subjects: OnceLock<Subjects>,
 }
@@ -50,6 +52,7 @@ impl Decided {
             ruling,
             observed,
             beyond_limit: false,
+            consulted: Vec::new(),
             proof_use,
             subjects,
         })
@@ -229,6 +232,72 @@ impl Recordable for Clearance {
     }
 }
 
+/// A call that may happen if the hooks of its action agree. It becomes a clearance or a denial, and
+/// nothing departs on it as it is.
+#[must_use]
+#[derive(Debug)]
+pub struct Consultation {
+    decided: Box<Decided>,
+}
+
+impl Consultation {
+    pub(crate) fn new(decided: Box<Decided>) -> Consultation {
+        Consultation { decided }
+    }
+
+    /// The hooks that are asked, in order.
+    pub fn hooks(&self) -> impl Iterator<Item = &Before> {
+        self.decided.call.entry().action.before.iter().filter(|before| before.hook().is_some())
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Call {
+        &self.decided.call
+    }
+
+    /// Who acts, for whom.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.decided.subject
+    }
+
+    /// What it was decided on.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.decided.facts
+    }
+
+    /// All of them agreed.
+    pub fn agreed(mut self) -> Clearance {
+        self.decided.consulted = self.hooks().map(ToString::to_string).collect();
+        Clearance::new(self.decided)
+    }
+
+    /// One of them refused, or gave no answer that counts. An observed agent's call happens all the
+    /// same, and its record says what would have been.
+    pub fn refused(
+        mut self,
+        by: &Before,
+        code: Code,
+        sentence: String,
+    ) -> Result<Clearance, Denial> {
+        let decided = self.decided.as_mut();
+        decided.ruling = Ruling::hook(&decided.call, by, code, sentence);
+        decided.ruling.note = None;
+        decided.observed = decided.call.slice().agent.observes(decided.facts.now);
+        if decided.observed {
+            Ok(Clearance::new(self.decided))
+        } else {
+            Err(Denial::new(self.decided))
+        }
+    }
+
+    pub(crate) fn unasked(mut self) -> Denial {
+        self.decided.ruling = Ruling::deny(Code::HookUnavailable, "nobody asked its hooks");
+        Denial::new(self.decided)
+    }
+}
+
 /// Why an action may not happen.
 #[must_use]
 #[derive(Debug)]
@@ -244,6 +313,13 @@ impl Denial {
     pub(crate) fn new(decided: Box<Decided>) -> Denial {
         let code = decided.ruling.code.unwrap_or(Code::Undecidable);
         Denial { code, reasons: decided.ruling.reasons.clone(), decided }
+    }
+
+    /// What the caller may be told beyond the code: what it can provide.
+    #[must_use]
+    pub fn told(&self) -> Option<&str> {
+        let reason = self.reasons.first().filter(|_| self.code == Code::RequirementMissing)?;
+        Some(&reason.sentence)
     }
 
     /// What went wrong or is missing, for operators; never for the agent.

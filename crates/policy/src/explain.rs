@@ -80,6 +80,19 @@ pub fn why(compiled: &Compiled, subject: &Subject, call: &Call, facts: &Facts) -
             findings.extend(asked.nearest(slice));
         }
     }
+    // What `before:` denies has no policy behind it.
+    let told = |reason: &&Reason| findings.iter().all(|finding| finding.reason.id != reason.id);
+    let others: Vec<Finding> = ruling
+        .reasons
+        .iter()
+        .filter(told)
+        .map(|reason| Finding {
+            reason: reason.clone(),
+            text: String::new(),
+            conditions: Vec::new(),
+        })
+        .collect();
+    findings.extend(others);
     let sentence = match (&ruling.note, ruling.code, &intent) {
         (Some(note), _, _) => note.clone(),
         (None, Some(Code::NotGranted), _) => not_granted(published, &slice.agent, slice),

@@ -51,7 +51,7 @@ pub use compiled::{Compiled, compile};
 pub use decide::{Reason, Ruling, Verdict, decide, evaluate};
 pub use difference::{Difference, Direction};
 pub use digest::subject_digest;
-pub use evidence::{Ask, AskRecord, Clearance, Denial, Refused, binding};
+pub use evidence::{Ask, AskRecord, Clearance, Consultation, Denial, Refused, binding};
 pub use explain::{Checked, Explanation, Finding, why};
 pub use facts::{Approval, Facts, FactsError, Subject, TaskFacts};
 pub use problem::{Place, Problem};

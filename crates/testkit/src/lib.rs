@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod process;
 pub mod proof;
 pub mod proxy;
+pub mod receiver;
 pub mod script;
 pub mod serve;
 pub mod terminal;

@@ -215,6 +215,26 @@ impl Broker {
         self.lend(departure).is_ok_and(|credential| credential.leaks_in(answer))
     }
 
+    /// The answer with the secret that was lent for its departure replaced by `***`; `None` if it is not in it.
+    #[must_use]
+    pub fn masked(&self, departure: &Departure, answer: &[u8]) -> Option<Vec<u8>> {
+        self.lend(departure).ok().and_then(|credential| credential.masked_in(answer))
+    }
+
+    /// What the gate proves itself with to a hook: a header and its value, marked sensitive.
+    pub fn header_of(
+        &self,
+        source: &CredentialSource,
+    ) -> Result<(HeaderName, HeaderValue), BrokerError> {
+        let secret = self.secret(source)?;
+        let mut value = HeaderValue::from_str(&secret.value).map_err(|_| BrokerError::Form {
+            place: "of a hook".to_owned(),
+            what: "has characters that a header cannot hold",
+        })?;
+        value.set_sensitive(true);
+        Ok((secret.header.clone(), value))
+    }
+
     /// Lends an upstream's credential for Ambit's own reading of its definitions.
     pub fn lend_for_definitions(
         &self,
@@ -402,6 +422,25 @@ impl UpstreamCredential {
         let Some(secret) = &self.secret.0 else { return false };
         let sought = secret.value.strip_prefix("Bearer ").unwrap_or(&secret.value).as_bytes();
         sought.len() >= limits::SECRET_SOUGHT_BYTES && memchr::memmem::find(text, sought).is_some()
+    }
+
+    fn masked_in(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let secret = self.secret.0.as_ref()?;
+        let sought = secret.value.strip_prefix("Bearer ").unwrap_or(&secret.value).as_bytes();
+        if sought.len() < limits::SECRET_SOUGHT_BYTES {
+            return None;
+        }
+        let (mut out, mut from) = (Vec::new(), 0_usize);
+        for at in memchr::memmem::find_iter(text, sought) {
+            out.extend_from_slice(text.get(from..at)?);
+            out.extend_from_slice(b"***");
+            from = at.checked_add(sought.len())?;
+        }
+        if from == 0 {
+            return None;
+        }
+        out.extend_from_slice(text.get(from..)?);
+        Some(out)
     }
 
     /// A second handle to the same loan, for the messages that one call needs.

@@ -3,9 +3,11 @@
 
 mod body;
 mod connect;
+mod courier;
 mod headers;
 
 pub use body::Body;
+pub use courier::{Courier, Message};
 
 use crate::{Departure, Fault, UpstreamCredential, limits, local::Locals};
 use bytes::Bytes;
@@ -80,6 +82,12 @@ impl Client {
             .pool_max_idle_per_host(limits::IDLE_CONNECTIONS)
             .build(connector);
         Ok(Client { http, locals: Locals::default(), settings })
+    }
+
+    /// What posts the gate's own messages over the same connections.
+    #[must_use]
+    pub fn courier(&self) -> Courier {
+        Courier::new(self.http.clone())
     }
 
     /// Sends one request of a departed action. An answer of any status is a response; a redirect

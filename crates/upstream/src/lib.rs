@@ -21,7 +21,7 @@ mod local;
 mod target;
 
 pub use broker::{Broker, BrokerError, Environment, UpstreamCredential, Vault, check_secret};
-pub use client::{Body, Client, HttpRequest, Settings, SetupError};
+pub use client::{Body, Client, Courier, HttpRequest, Message, Settings, SetupError};
 pub use departure::Departure;
 pub use fault::{Blame, Fault};
 pub use target::{Target, TargetError};

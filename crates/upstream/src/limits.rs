@@ -78,3 +78,5 @@ pub(crate) const CHILD_LOG_LINE: usize = 2 << 10;
 pub(crate) const CHILD_LOG_LINES: u32 = 60;
 /// The span.
 pub(crate) const CHILD_LOG_SPAN: Duration = Duration::from_secs(60);
+/// Bytes of a hook's answer: a decision with its reasons.
+pub(crate) const HOOK_ANSWER: usize = 64 * 1024;

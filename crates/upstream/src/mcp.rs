@@ -45,6 +45,8 @@ pub struct ToolCall {
     pub progress: Option<Value>,
     /// `traceparent` to hand on; without one the upstream gets the entry as its parent.
     pub traceparent: Option<String>,
+    /// The argument that makes it a dry run, set to true beside the departed arguments.
+    pub dry_run: Option<String>,
 }
 
 /// What a call brought.
@@ -103,9 +105,13 @@ impl Mcp {
             credential,
         };
         let entry = departure.call().entry();
+        let rehearsed = match &call.dry_run {
+            Some(argument) => Some(rehearsal(departure, argument)?),
+            None => None,
+        };
         let tool = Tool {
             name: &departure.action().operation,
-            arguments: departure.call().bytes(),
+            arguments: rehearsed.as_deref().unwrap_or(departure.call().bytes()),
             headers: self.mirrors.headers(departure.action(), departure.call().arguments())?,
             progress: call.progress,
             talks: entry.action.returns.is_empty(),
@@ -166,6 +172,17 @@ impl Mcp {
     fn next_id(&self) -> i64 {
         self.last_id.fetch_add(1, Ordering::Relaxed).wrapping_add(1) & canonical::MAX_SAFE_INTEGER
     }
+}
+
+/// The departed arguments with one more that makes the call a dry run.
+fn rehearsal(departure: &Departure, argument: &str) -> Result<Vec<u8>, Fault> {
+    let mut arguments = departure.call().arguments().clone();
+    if let Value::Object(members) = &mut arguments {
+        drop(members.remove(argument));
+        let added = members.insert(argument, Value::Bool(true));
+        added.map_err(|error| Fault::ourselves(Code::DryRunFailed, error.to_string()))?;
+    }
+    Ok(arguments.to_bytes())
 }
 
 /// One `tools/call`, whoever speaks.

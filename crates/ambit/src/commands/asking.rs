@@ -12,7 +12,7 @@ use crate::{
     config,
     control::{self, Request, Which},
     exit::Exit,
-    ops,
+    limits, ops,
     output::Output,
     views,
 };
@@ -32,12 +32,21 @@ pub(super) async fn run(command: Command, input: Input, output: &Output) -> anyh
         Command::Ledger(Ledger::Verify(options)) => verify(&options, output),
         Command::Report(cli::Report::Would(options)) => would(options, output).await,
         Command::Why(options) => {
-            let request = Request::Why { trace: options.trace, agent: options.agent };
+            let cli::Why { trace, agent, handle, .. } = options;
+            let request = Request::Why { trace, agent, handle };
             ask(&options.data.data, request, output, views::why).await
         }
         Command::Secret(Secret::Set { name, data }) => {
             let value = typed::secret(&name, input, output)?;
             ask(&data.data, Request::SecretSet { name, value }, output, views::members).await
+        }
+        Command::Trace(Trace::Tail(options)) => tail(options, output).await,
+        Command::Doctor(data) => {
+            let probes = control::ask(&data.data, None, Request::Doctor).await?;
+            output.answer(&probes, views::doctor)?;
+            let failed = probes.as_array().into_iter().flatten();
+            let failed = failed.filter(|probe| member(probe, "state") == "fail").count();
+            Ok(if failed == 0 { Exit::Ok } else { Exit::Failed })
         }
         Command::Status(data) => {
             let status = control::ask(&data.data, None, Request::Status).await?;
@@ -102,8 +111,8 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             (options.data.data, request, views::members)
         }
         Command::Trace(Trace::List(options)) => {
-            let cli::TraceList { agent, action, decision, limit, data } = options;
-            (data.data, Request::TraceList { agent, action, decision, limit }, views::traces)
+            let cli::TraceList { which, limit, data } = options;
+            (data.data, Request::TraceList { which, limit }, views::traces)
         }
         Command::Trace(Trace::Show { trace, data }) => {
             (data.data, Request::TraceShow { trace }, views::trace)
@@ -221,6 +230,40 @@ async fn export(options: cli::Export, output: &Output) -> anyhow::Result<Exit> {
         names.iter().map(|name| format!("{name}\n")).collect()
     })?;
     Ok(Exit::Ok)
+}
+
+/// Follows a running gate until interrupted, or until the gate or the reader is gone.
+async fn tail(options: cli::TraceTail, output: &Output) -> anyhow::Result<Exit> {
+    let cli::TraceTail { which, lines, data } = options;
+    let mut next = None;
+    if lines > 0 {
+        // The place comes first: what happens between the two questions is shown rather than lost.
+        let begun = Request::TraceTail { which: which.clone(), after: None };
+        let begun = control::ask_running(&data.data, &begun).await.context(NO_GATE)?;
+        next = begun.get("next").and_then(Value::as_u64);
+        let request = Request::TraceList { which: which.clone(), limit: Some(lines) };
+        show_rows(&control::ask_running(&data.data, &request).await.context(NO_GATE)?, output)?;
+    }
+    loop {
+        let request = Request::TraceTail { which: which.clone(), after: next };
+        let found = control::ask_running(&data.data, &request).await.context(NO_GATE)?;
+        next = found.get("next").and_then(Value::as_u64).or(next);
+        show_rows(found.get("rows").unwrap_or(&Value::Null), output)?;
+        tokio::time::sleep(limits::TAIL).await;
+    }
+}
+
+const NO_GATE: &str = "no gate runs on this data directory, so there is nothing to follow";
+
+fn show_rows(rows: &Value, output: &Output) -> anyhow::Result<()> {
+    for row in rows.as_array().into_iter().flatten() {
+        if output.is_table() {
+            output.line(views::traces(&serde_json::json!([row])).trim_end())?;
+        } else {
+            output.line(&row.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 async fn would(options: cli::ReportWould, output: &Output) -> anyhow::Result<Exit> {

@@ -2,6 +2,7 @@
 
 use super::Failed;
 use crate::{
+    cli::TraceFilter,
     config::{ConfigError, Files},
     exit::Exit,
 };
@@ -56,18 +57,17 @@ pub(crate) enum Request {
     /// The declared state in force, as files.
     Export,
     /// Actions, newest last.
-    TraceList {
-        agent: Option<String>,
-        action: Option<String>,
-        decision: Option<String>,
-        limit: Option<u32>,
-    },
+    TraceList { which: TraceFilter, limit: Option<u32> },
+    /// Actions that ended or were refused from a sequence on.
+    TraceTail { which: TraceFilter, after: Option<u64> },
+    /// Every probe.
+    Doctor,
     /// All records of a trace or an entry.
     TraceShow { trace: String },
     /// What enforcing would have refused of an observed agent.
     ReportWould { agent: String, since: String },
     /// Why a trace or an entry, or the last refusal, was decided as it was.
-    Why { trace: Option<String>, agent: Option<String> },
+    Why { trace: Option<String>, agent: Option<String>, handle: Option<String> },
     /// The ledger's public key.
     LedgerKey,
     /// A signed checkpoint.

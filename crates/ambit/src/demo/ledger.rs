@@ -1,7 +1,7 @@
 //! The ledger as the story asks it: what each call came to, and whether an edited copy is found out.
 
 use super::stage::{Stage, text};
-use crate::control::Request;
+use crate::{cli::TraceFilter, control::Request};
 use anyhow::Context as _;
 use serde_json::Value;
 
@@ -9,9 +9,7 @@ use serde_json::Value;
 pub(super) async fn actions(stage: &Stage, agent: &str) -> anyhow::Result<Vec<Value>> {
     let listed = stage
         .ask(Request::TraceList {
-            agent: Some(agent.into()),
-            action: None,
-            decision: None,
+            which: TraceFilter { agent: Some(agent.into()), ..TraceFilter::default() },
             limit: None,
         })
         .await?;
@@ -20,7 +18,8 @@ pub(super) async fn actions(stage: &Stage, agent: &str) -> anyhow::Result<Vec<Va
 
 /// The sentence for the last refusal of an agent.
 pub(super) async fn why(stage: &Stage, trace: &str) -> anyhow::Result<String> {
-    let why = stage.ask(Request::Why { trace: Some(trace.into()), agent: None }).await?;
+    let why =
+        stage.ask(Request::Why { trace: Some(trace.into()), agent: None, handle: None }).await?;
     text(&why, "sentence")
 }
 

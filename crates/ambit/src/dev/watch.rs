@@ -43,6 +43,11 @@ impl Proposals {
         self.arrived.notified().await;
     }
 
+    /// Another state came into force: what was proposed against the one before is asked no more.
+    pub(crate) fn forget(&self) {
+        self.put(None);
+    }
+
     fn put(&self, proposal: Option<Proposal>) {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = proposal.map(Arc::new);
         self.arrived.notify_one();
@@ -58,7 +63,7 @@ impl Proposals {
         if !approved {
             return "not applied; in force is what was\n".to_owned();
         }
-        match apply(app, &proposal.loaded).await {
+        match apply(app, &proposal.loaded, false).await {
             Ok(revision) => format!("applied as revision {revision}\n"),
             Err(error) => format!("{error}\n"),
         }
@@ -111,6 +116,10 @@ pub(crate) async fn watch(
 /// Applies what narrows, proposes what widens; says what became of it.
 async fn changed(app: &App, loaded: Loaded, number: u64) -> Option<String> {
     let path = loaded.files.path.clone();
+    if ops::are_in_force(app, &loaded.files) || ops::was_rolled_back(app, &loaded.files) {
+        app.proposals.forget();
+        return None;
+    }
     let compared = match ops::compare(app, &loaded) {
         Ok(compared) => compared,
         Err(error) => return Some(format!("`{path}` has changed and is not applied: {error:#}")),
@@ -124,7 +133,7 @@ async fn changed(app: &App, loaded: Loaded, number: u64) -> Option<String> {
     }
     app.proposals.put(None);
     if !compared.widens {
-        return Some(match apply(app, &loaded).await {
+        return Some(match apply(app, &loaded, true).await {
             Ok(revision) => {
                 format!(
                     "`{path}` has changed, gives nobody more, and is in force as revision {revision}\n{shown}"
@@ -141,9 +150,9 @@ async fn changed(app: &App, loaded: Loaded, number: u64) -> Option<String> {
     Some(format!("`{path}` has changed, widens, and waits for `ambit apply`:\n{shown}"))
 }
 
-async fn apply(app: &App, loaded: &Loaded) -> anyhow::Result<String> {
+async fn apply(app: &App, loaded: &Loaded, only_narrows: bool) -> anyhow::Result<String> {
     let reason = format!("`{}` changed", loaded.files.path);
-    let how = ops::How { what: "watch", reason, skip_tests: false };
+    let how = ops::How { what: "watch", reason, skip_tests: false, only_narrows };
     let applied = ops::apply_as(app, loaded, how).await?;
     app.ensure_agent_keys().await?;
     Ok(applied.get("revision").map_or("(unchanged)".to_owned(), ToString::to_string))

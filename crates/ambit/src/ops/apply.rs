@@ -22,6 +22,8 @@ pub(crate) struct How {
     pub(crate) reason: String,
     /// Failing tests do not hold it, if it only narrows.
     pub(crate) skip_tests: bool,
+    /// It is refused if anybody gains.
+    pub(crate) only_narrows: bool,
 }
 
 /// A state that was compared with the one in force.
@@ -46,7 +48,8 @@ pub(super) async fn apply(app: &App, files: Files, how: How) -> anyhow::Result<V
 /// Applies files that were read at a start.
 pub(crate) async fn apply_files(app: &App, loaded: &Loaded) -> anyhow::Result<Value> {
     let reason = format!("`{}` applied", loaded.files.path);
-    apply_as(app, loaded, How { what: "apply", reason, skip_tests: false }).await
+    apply_as(app, loaded, How { what: "apply", reason, skip_tests: false, only_narrows: false })
+        .await
 }
 
 /// Compares with what is in force; everything that can be wrong with the files is an error.
@@ -64,7 +67,12 @@ pub(crate) fn compare(app: &App, loaded: &Loaded) -> anyhow::Result<Compared> {
 /// Applies files that were read. Nothing changes unless every problem is solved and every test passes; tests may be
 /// skipped only by a change that gives nobody more.
 pub(crate) async fn apply_as(app: &App, loaded: &Loaded, how: How) -> anyhow::Result<Value> {
+    let _one_at_a_time = app.applying.lock().await;
     let compared = compare(app, loaded)?;
+    anyhow::ensure!(
+        !compared.widens || !how.only_narrows,
+        "it widens what is in force by now: `ambit apply` takes it"
+    );
     let failed: Vec<_> = compared.tests.iter().filter(|result| !result.passed).collect();
     if !failed.is_empty() && (!how.skip_tests || compared.widens) {
         let lines: Vec<String> = failed.iter().map(|result| views::case_line(result)).collect();
@@ -96,6 +104,7 @@ pub(crate) async fn apply_as(app: &App, loaded: &Loaded, how: How) -> anyhow::Re
         let Control { what, reason, .. } =
             Control { what: how.what, reason: how.reason, changes: Vec::new() };
         app.control(Control { what, reason, changes }).await?;
+        app.proposals.forget();
         if let Some(members) = answer.as_object_mut() {
             members.insert("revision".into(), rev.into());
         }

@@ -104,7 +104,8 @@ pub(super) async fn rollback(
     let files = files(&state, rev)?;
     let patch = super::apply::patch(&in_force(&state)?, &files);
     let loaded = config::from_files(files)?;
-    let how = How { what: "rollback", reason: format!("to revision {rev}: {reason}"), skip_tests };
+    let reason = format!("to revision {rev}: {reason}");
+    let how = How { what: "rollback", reason, skip_tests, only_narrows: false };
     let mut applied = apply_as(app, &loaded, how).await?;
     app.ensure_agent_keys().await?;
     if let Some(members) = applied.as_object_mut() {
@@ -126,6 +127,11 @@ pub(super) fn export(app: &App) -> anyhow::Result<Value> {
     all.extend(texts.map(|(path, text)| (path.as_str(), text.as_str())));
     all.insert(config::LOCK_FILE, &lock);
     Ok(json!({ "files": all }))
+}
+
+/// Whether these files are what is in force.
+pub(crate) fn are_in_force(app: &App, files: &Files) -> bool {
+    in_force(&app.store.state()).is_ok_and(|before| fingerprint(&before) == fingerprint(files))
 }
 
 /// Whether these files are what the last change, a rollback, has taken out of force.

@@ -1,7 +1,7 @@
 //! What happened, read from the index: one row per action, or everything of one trace.
 
-use super::usage;
-use crate::{app::App, limits};
+use super::{moment, usage};
+use crate::{app::App, cli::TraceFilter, limits};
 use canonical::Limits;
 use model::{EntryId, TraceId, record::RecordKind};
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ pub(super) fn filter(text: &str) -> anyhow::Result<Filter> {
 }
 
 /// The records that fit, after the index has everything that was durable when it was asked.
-pub(super) async fn records(app: &App, filter: Filter) -> anyhow::Result<Vec<Record>> {
+pub(crate) async fn records(app: &App, filter: Filter) -> anyhow::Result<Vec<Record>> {
     let store = std::sync::Arc::clone(&app.store);
     let found = tokio::task::spawn_blocking(move || {
         let index = store.index();
@@ -38,24 +38,111 @@ pub(super) async fn records(app: &App, filter: Filter) -> anyhow::Result<Vec<Rec
     Ok(found.await??)
 }
 
+/// The envelope of a record, as JSON.
+pub(crate) fn envelope(record: &Record) -> Value {
+    record.envelope.as_deref().map(read).unwrap_or_default()
+}
+
+/// What the index can look for of a filter.
+fn searched(app: &App, which: &TraceFilter) -> anyhow::Result<Filter> {
+    let moment = |text: &Option<String>| text.as_deref().map(|text| moment(app, text)).transpose();
+    Ok(Filter {
+        agent: which.agent.clone(),
+        action: which.action.clone(),
+        decision: which.decision.clone(),
+        task: which.task.clone(),
+        since: moment(&which.since)?,
+        until: moment(&which.until)?,
+        ..Filter::default()
+    })
+}
+
+/// Whether a row fits what the index does not know.
+fn fits(which: &TraceFilter, row: &Value) -> bool {
+    let is = |member: &str, wanted: &Option<String>| {
+        wanted.is_none() || text(row, member).as_ref() == wanted.as_ref()
+    };
+    let coded = is("code", &which.code) || is("outcome_code", &which.code);
+    let sampled = row.get("sampled").and_then(Value::as_bool).unwrap_or(false);
+    coded && is("on_behalf_of", &which.user) && (!which.sampled || sampled)
+}
+
 /// One row per action, oldest first.
 pub(super) async fn list(
     app: &App,
-    agent: Option<String>,
-    action: Option<String>,
-    decision: Option<String>,
+    which: &TraceFilter,
     limit: Option<u32>,
 ) -> anyhow::Result<Value> {
-    let filter = Filter { agent, action, newest_first: true, ..Filter::default() };
-    let mut records = records(app, filter).await?;
-    records.reverse();
-    let mut rows = rows(app, &records);
-    if let Some(decision) = decision {
-        rows.retain(|row| row.get("decision").and_then(Value::as_str) == Some(decision.as_str()));
-    }
+    let filter = Filter { newest_first: true, ..searched(app, which)? };
+    let mut found = records(app, filter).await?;
+    found.reverse();
+    let mut rows = rows(app, &found);
     let limit = usize::try_from(limit.unwrap_or(limits::RECORDS_SHOWN)).unwrap_or(usize::MAX);
+    // What only an outcome tells is looked up where the filter kept it out.
+    let needs_all = which.code.is_some() || which.sampled;
+    let from = if needs_all { 0 } else { rows.len().saturating_sub(limit) };
+    for row in rows.iter_mut().skip(from) {
+        end(app, row).await?;
+    }
+    rows.retain(|row| fits(which, row));
     let skipped = rows.len().saturating_sub(limit);
     Ok(rows.into_iter().skip(skipped).collect())
+}
+
+/// Adds how an allowed action ended, if it is not known from the same records.
+async fn end(app: &App, row: &mut Value) -> anyhow::Result<()> {
+    let opened = text(row, "kind").as_deref() == Some(RecordKind::Opened.as_str());
+    let entry = text(row, "entry").and_then(|entry| EntryId::parse(&entry));
+    let (Some(entry), true, None) = (entry, opened, row.get("outcome")) else { return Ok(()) };
+    let filter =
+        Filter { entry: Some(entry), kind: Some(RecordKind::Outcome), ..Filter::default() };
+    if let Some(outcome) = records(app, filter).await?.first() {
+        ended(row, &envelope(outcome));
+    }
+    Ok(())
+}
+
+/// Actions that ended or were refused from a sequence on, and the sequence after them.
+pub(super) async fn tail(
+    app: &App,
+    which: &TraceFilter,
+    after: Option<u64>,
+) -> anyhow::Result<Value> {
+    let size = app.store.size();
+    let from = after.unwrap_or(size).min(size);
+    let next = size.min(from.saturating_add(u64::from(limits::RECORDS_SHOWN)));
+    let mut out = Vec::new();
+    for sequence in from..next {
+        let Some(record) = app.store.read(sequence)? else { continue };
+        let found = match (record.leaf.kind, record.entry()) {
+            (RecordKind::Opened, _) => continue,
+            (RecordKind::Outcome, Some(entry)) => {
+                let opened = Filter {
+                    entry: Some(entry),
+                    kind: Some(RecordKind::Opened),
+                    ..Filter::default()
+                };
+                let mut found = records(app, opened).await?;
+                found.push(record);
+                found
+            }
+            _ => vec![record],
+        };
+        out.extend(rows(app, &found).into_iter().filter(|row| matches_all(which, row)));
+    }
+    Ok(json!({ "next": next, "rows": out }))
+}
+
+/// Whether a row fits the whole filter; its times do not count while one looks on.
+fn matches_all(which: &TraceFilter, row: &Value) -> bool {
+    let is = |member: &str, wanted: &Option<String>| {
+        wanted.is_none() || text(row, member).as_ref() == wanted.as_ref()
+    };
+    is("agent", &which.agent)
+        && is("action", &which.action)
+        && is("decision", &which.decision)
+        && is("task", &which.task)
+        && fits(which, row)
 }
 
 /// Every record of a trace or an entry, each with all of its parts, and the rows that they come to.
@@ -140,17 +227,29 @@ fn rows(app: &App, records: &[Record]) -> Vec<Value> {
     }
     for row in &mut rows {
         let ending = row.get("entry").and_then(Value::as_str).and_then(|entry| endings.get(entry));
-        if let (Some(ending), Some(members)) = (ending.cloned(), row.as_object_mut()) {
-            for (from, to) in
-                [("ending", "outcome"), ("status", "status"), ("duration_us", "duration_us")]
-            {
-                if let Some(value) = ending.get(from) {
-                    members.insert(to.into(), value.clone());
-                }
-            }
+        if let Some(ending) = ending.cloned() {
+            ended(row, &ending);
         }
     }
     rows
+}
+
+/// Adds what an outcome says to the row of its action.
+fn ended(row: &mut Value, outcome: &Value) {
+    let Some(members) = row.as_object_mut() else { return };
+    let of_outcome = [
+        ("ending", "outcome"),
+        ("status", "status"),
+        ("duration_us", "duration_us"),
+        ("code", "outcome_code"),
+        ("masked", "masked"),
+        ("sampled", "sampled"),
+    ];
+    for (from, to) in of_outcome {
+        if let Some(value) = outcome.get(from) {
+            members.insert(to.into(), value.clone());
+        }
+    }
 }
 
 fn row(world: &gate::World, found: &Record, envelope: Value) -> Value {

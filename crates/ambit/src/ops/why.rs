@@ -15,6 +15,20 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 use store::{Filter, Record};
 
+/// The entry of what a human was asked under this handle.
+pub(super) async fn of_handle(app: &App, handle: &str) -> anyhow::Result<String> {
+    let filter = Filter { kind: Some(RecordKind::Asked), newest_first: true, ..Filter::default() };
+    let asked = records(app, filter).await?;
+    let entry = asked.iter().find_map(|record| {
+        let envelope = super::traces::envelope(record);
+        let ask = text(&envelope, "ask")?;
+        (ask == handle).then(|| text(&envelope, "entry"))?
+    });
+    entry.ok_or_else(|| {
+        usage(format!("nobody was asked under `{handle}`; handles are written `ask_…`"))
+    })
+}
+
 /// Explains a trace or an entry (its last decision), or the last refusal.
 pub(super) async fn why(
     app: &App,
@@ -34,12 +48,25 @@ pub(super) async fn why(
         Some(_) => decisions.next(),
         None => decisions.find(|record| is_refusal(record)),
     };
+    // That a human was asked is two records: the question has the reasons.
+    let record = record.map(|record| question(&found, record));
     let record = record.ok_or_else(|| {
         usage(
             of.map_or_else(|| "nothing was refused".into(), |of| format!("no decision of `{of}`")),
         )
     })?;
     Ok(explain(app, &app.gate.world(), record))
+}
+
+/// The question that a call was answered with, if it waits for a human.
+fn question<'a>(found: &'a [Record], record: &'a Record) -> &'a Record {
+    let code = text(&super::traces::envelope(record), "code");
+    if record.leaf.kind != RecordKind::Refused || code.as_deref() != Some(Code::Asked.slug()) {
+        return record;
+    }
+    let same =
+        |other: &&Record| other.leaf.kind == RecordKind::Asked && other.entry() == record.entry();
+    found.iter().find(same).unwrap_or(record)
 }
 
 /// Refused, asked, or let pass only because the agent is observed.

@@ -26,6 +26,8 @@ const REFERENCE: &str =
 const LATER_REFERENCE: &str = "^(vault|k8s|oauth):.+$";
 const CALLS: &str = "^[1-9][0-9]*/([1-9][0-9]*)?[smhd]$";
 const ROUTE: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\\S*$";
+const BEFORE: &str = "^(dry_run(:[A-Za-z_][A-Za-z0-9_-]{0,63})?|(pdp|webhook):[a-z0-9][a-z0-9_-]{0,62}|require:[A-Za-z_][A-Za-z0-9_-]{0,63})$";
+const AFTER: &str = "^(mask(:(/([^~/]|~0|~1)*)+)?|notify(:[a-z0-9][a-z0-9_-]{0,62})?|sample(:([1-9][0-9]?|100)%)?)$";
 const ANY: &str = "";
 
 const NAMES: Form = Map(NAME, &Text(ANY));
@@ -54,6 +56,12 @@ pub(crate) static FILE: Shape = Shape {
         key("upstreams", Optional, Map(NAME, &Object(&UPSTREAM)), "Systems behind the gateway."),
         key("boundaries", Optional, Map(NAME, &Object(&BOUNDARY)), "Playgrounds of agents."),
         key("approvals", Optional, Map(NAME, &Object(&APPROVAL)), "Who is asked, and how."),
+        key(
+            "hooks",
+            Optional,
+            Map(NAME, &Object(&HOOK)),
+            "Parties outside that actions ask before, or tell after.",
+        ),
         later("detections", List(&Text(ANY)), "Sets of detection rules: `builtin`, `rules/*.yml`."),
         later("rules", List(&Text(ANY)), "Files of detection rules (Sigma)."),
         later("owners", Map(ANY, &Text(HUMAN)), "Who may change which files."),
@@ -293,8 +301,18 @@ pub(crate) static ACTION: Shape = Shape {
             "The approval rule that is asked.",
         ),
         key("show", Optional, List(&Text(WORD)), "Arguments that the approver sees first."),
-        later("before", List(&Text(ANY)), "Hooks before it happens."),
-        later("after", List(&Text(ANY)), "Hooks after it happened."),
+        key(
+            "before",
+            Optional,
+            List(&Text(BEFORE)),
+            "What must pass first: `dry_run`, `pdp:HOOK`, `webhook:HOOK`, `require:ARGUMENT`.",
+        ),
+        key(
+            "after",
+            Optional,
+            List(&Text(AFTER)),
+            "What is done with its result: `mask`, `mask:/pointer`, `notify:HOOK`, `sample:5%`.",
+        ),
         later("environment", Text(NAME), "Which environment it changes."),
     ],
     renamed: &[("tier", "risk"), ("approvals", "approval"), ("path", "route")],
@@ -394,6 +412,17 @@ pub(crate) static APPROVAL: Shape = Shape {
         ("not", "exclude"),
         ("expires", "answer_within"),
     ],
+    rest: None,
+};
+
+pub(crate) static HOOK: Shape = Shape {
+    title: "a hook",
+    keys: &[
+        key("url", Required, Text(URL), "Where it is asked or told, by POST."),
+        key("within", Optional, Text(DURATION), "How long it may take: 2s if absent, at most 10s."),
+        key("secret", Optional, Text(REFERENCE), "What the gateway proves itself with."),
+    ],
+    renamed: &[("timeout", "within"), ("credential", "secret")],
     rest: None,
 };
 

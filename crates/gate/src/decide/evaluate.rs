@@ -1,6 +1,6 @@
 //! Brings a verdict to a clearance or a refusal. Approval never skips evaluation: the action is evaluated again.
 
-use super::hold;
+use super::{consult, hold};
 use crate::{Gate, Refusal, World, settle};
 use identity::Actor;
 use policy::{Call, Clearance, Facts, Verdict};
@@ -16,6 +16,9 @@ pub async fn evaluate(
     let ask = match policy::decide(actor, call, &facts) {
         Verdict::Allow(clearance) => return Ok(clearance),
         Verdict::Deny(denial) => return Err(settle::deny(gate, actor, denial, &facts).await),
+        Verdict::Consult(consultation) => {
+            return consult::consult(gate, world, actor, consultation).await;
+        }
         Verdict::Ask(ask) => ask,
     };
     let (approval, ask) = hold::hold(gate, world, actor, ask, &facts).await?;
@@ -23,6 +26,7 @@ pub async fn evaluate(
     match policy::decide(actor, ask.into_call(), &facts) {
         Verdict::Allow(clearance) => Ok(clearance),
         Verdict::Deny(denial) => Err(settle::deny(gate, actor, denial, &facts).await),
+        Verdict::Consult(consultation) => consult::consult(gate, world, actor, consultation).await,
         // A reason appeared that nobody signed: what was approved is not this any more.
         Verdict::Ask(ask) => {
             gate.asks.forget(ask.binding());

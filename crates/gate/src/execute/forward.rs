@@ -4,7 +4,7 @@ use super::inspect::Ending;
 use crate::{ActionRequest, Gate, Outbound, limits, settle::Exchange};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use model::Code;
+use model::{Code, declared::Before};
 use upstream::mcp;
 
 /// What came back.
@@ -60,12 +60,13 @@ pub async fn forward(
     exchange: &mut Exchange,
     request: ActionRequest,
 ) -> Result<Response, Failure> {
+    rehearse(gate, exchange, &request).await?;
     let traceparent = request.traceparent;
     let departure = exchange.departure();
     let credential = gate.broker.lend(departure)?;
     let response = match request.outbound {
         Outbound::Mcp { progress } => {
-            let call = mcp::ToolCall { progress, traceparent };
+            let call = mcp::ToolCall { progress, traceparent, dry_run: None };
             match gate.mcp.call(&gate.client, departure, credential, call).await? {
                 mcp::Answer::Whole(outcome) => Response::Mcp(outcome),
                 mcp::Answer::Stream(messages) => Response::McpStream(messages),
@@ -92,6 +93,58 @@ pub async fn forward(
         })?;
     }
     Ok(response)
+}
+
+/// Runs what `before: [dry_run]` asks for: the same call with one argument more, which must not fail. Nothing of its
+/// answer is returned.
+async fn rehearse(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    request: &ActionRequest,
+) -> Result<(), Failure> {
+    let argument = exchange.catalog().action.before.iter().find_map(|before| match before {
+        Before::DryRun(argument) => Some(argument.clone()),
+        Before::Pdp(_) | Before::Webhook(_) | Before::Require(_) => None,
+    });
+    let Some(argument) = argument else { return Ok(()) };
+    let traceparent = request.traceparent.clone();
+    let departure = exchange.departure();
+    let credential = gate.broker.lend(departure)?;
+    let passed = match &request.outbound {
+        Outbound::Mcp { .. } => {
+            let call = mcp::ToolCall { progress: None, traceparent, dry_run: Some(argument) };
+            let answer = gate.mcp.call(&gate.client, departure, credential, call).await;
+            match answer.map_err(rehearsed)? {
+                mcp::Answer::Whole(outcome) => !outcome.is_error(),
+                mcp::Answer::Stream(messages) => last(messages).await?,
+            }
+        }
+        Outbound::Http(outgoing) => {
+            let mut outgoing = outgoing.clone();
+            outgoing.query.retain(|(name, _)| *name != argument);
+            outgoing.query.push((argument, "true".to_owned()));
+            let answer = gate.client.send(departure, credential, outgoing, traceparent).await;
+            answer.map_err(rehearsed)?.status().is_success()
+        }
+    };
+    if passed { Ok(()) } else { Err(Failure { code: Code::DryRunFailed, after_send: false }) }
+}
+
+/// A dry run that came to nothing: the act itself was never sent.
+fn rehearsed(fault: upstream::Fault) -> Failure {
+    Failure { after_send: false, ..Failure::from(fault) }
+}
+
+/// Whether the outcome at the end of a stream is no error.
+async fn last(mut messages: mcp::Messages) -> Result<bool, Failure> {
+    loop {
+        match messages.next().await {
+            Some(Ok(mcp::Message::Notification(_))) => {}
+            Some(Ok(mcp::Message::Outcome(outcome))) => return Ok(!outcome.is_error()),
+            Some(Err(fault)) => return Err(rehearsed(fault)),
+            None => return Ok(false),
+        }
+    }
 }
 
 /// Reads an HTTP answer up to a limit: most are whole then; a longer one becomes a stream, unless it must be whole.

@@ -1,6 +1,9 @@
 //! Looks at what came back before the agent does: projects it to what the catalog says it returns.
 
-use super::{Failure, Response};
+use super::{
+    Failure, Response,
+    mask::{self, Masks},
+};
 use crate::{
     Gate, World,
     mediate::{Head, Refusal, Reply},
@@ -27,6 +30,8 @@ pub struct Ending {
     pub digest: String,
     /// Members dropped by `returns:`.
     pub dropped: u64,
+    /// Values replaced by `after: [mask]`.
+    pub masked: u64,
 }
 
 /// What inspection leaves.
@@ -104,12 +109,29 @@ pub(super) fn mcp_outcome(
     };
     match projected {
         Ok((outcome, dropped)) => {
-            let bytes = outcome.value().to_bytes();
+            let masks = Masks::of(exchange);
+            let masked = match &masks {
+                Some(masks) => masks.outcome(outcome),
+                None => Ok((outcome, 0)),
+            };
+            let Ok((mut outcome, mut masked)) = masked else {
+                return withheld(exchange, UNMASKABLE);
+            };
+            let mut bytes = outcome.value().to_bytes();
+            if masks.is_some_and(|masks| masks.credential)
+                && let Some(clean) = exchange.masked(&bytes)
+            {
+                let Some(result) = mask::read_back(&clean) else {
+                    return withheld(exchange, LEAK);
+                };
+                outcome = outcome.with(result);
+                (bytes, masked) = (clean, masked.saturating_add(1));
+            }
             if exchange.leaks(&bytes) {
                 return withheld(exchange, LEAK);
             }
             let word = if outcome.is_error() { "failed" } else { "done" };
-            let ending = Ending { word, dropped, ..measured(&bytes) };
+            let ending = Ending { word, dropped, masked, ..measured(&bytes) };
             (Ok(Reply::Mcp(outcome)), ending)
         }
         Err(mcp::NotProjectable) => withheld(exchange, UNNAMED),
@@ -137,11 +159,16 @@ fn http_whole(
 ) -> (Result<Reply, Refusal>, Ending) {
     let status = response.status();
     let word = if status.is_success() { "done" } else { "failed" };
+    let (response, masked) = match masked_body(exchange, response) {
+        Ok(masked) => masked,
+        Err(why) => return withheld(exchange, why),
+    };
     if exchange.leaks(response.body()) {
         return withheld(exchange, LEAK);
     }
     let Returns::Only(world) = returns(gate, exchange) else {
-        let ending = Ending { word, status: Some(status.as_u16()), ..measured(response.body()) };
+        let ending =
+            Ending { word, status: Some(status.as_u16()), masked, ..measured(response.body()) };
         return (Ok(Reply::Http(response)), ending);
     };
     let (mut parts, body) = response.into_parts();
@@ -161,10 +188,29 @@ fn http_whole(
     } else {
         (Bytes::new(), u64::from(!body.is_empty()))
     };
-    let ending = Ending { word, status: Some(status.as_u16()), dropped, ..measured(&body) };
+    let ending = Ending { word, status: Some(status.as_u16()), dropped, masked, ..measured(&body) };
     (Ok(Reply::Http(http::Response::from_parts(parts, body))), ending)
 }
 
+/// Masks a whole HTTP answer as the catalog says, and counts. The words of an error are not looked into.
+fn masked_body(
+    exchange: &Exchange,
+    response: http::Response<Bytes>,
+) -> Result<(http::Response<Bytes>, u64), &'static str> {
+    let Some(masks) = Masks::of(exchange) else { return Ok((response, 0)) };
+    let (mut parts, body) = response.into_parts();
+    let (mut body, mut count) = masks.body(&body).ok_or(UNMASKABLE)?;
+    if masks.credential
+        && let Some(clean) = exchange.masked(&body)
+    {
+        (body, count) = (clean, count.saturating_add(1));
+    }
+    drop(parts.headers.remove(http::header::CONTENT_LENGTH));
+    Ok((http::Response::from_parts(parts, Bytes::from(body)), count))
+}
+
+/// Why an answer is withheld: what is to be masked cannot be found in it.
+const UNMASKABLE: &str = "parts of this action's answer are masked, and the answer is not JSON";
 /// Why an answer is withheld: its fields cannot be told apart.
 const UNNAMED: &str = "this action returns only named fields, and the answer is not a JSON object";
 /// Why an answer is withheld: it would hand the agent what only the gate may hold.

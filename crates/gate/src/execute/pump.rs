@@ -132,7 +132,7 @@ async fn pump_http(
         bytes = bytes.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
     }
     let digest = inspect::hex(&running.finish());
-    let ending = Ending { word, code, status: Some(status), bytes, digest, dropped: 0 };
+    let ending = Ending { word, code, status: Some(status), bytes, digest, dropped: 0, masked: 0 };
     let written = settle::write(&mut exchange, ending).await;
     drop(watch);
     let trace = exchange.trace();

@@ -21,6 +21,7 @@ pub struct Outcome {
     pub(super) action: String,
     pub(super) scope: KeyScope,
     pub(super) duration: Duration,
+    pub(super) sampled: bool,
     pub(super) ending: Ending,
 }
 
@@ -45,6 +46,12 @@ impl Recordable for Outcome {
         writer.field_int("dropped", self.ending.dropped);
         writer.field_int("duration_us", self.duration.0);
         writer.field_str("ending", self.ending.word).field_str("entry", &self.entry.to_string());
+        if self.ending.masked > 0 {
+            writer.field_int("masked", self.ending.masked);
+        }
+        if self.sampled {
+            writer.field_bool("sampled", true);
+        }
         if let Some(status) = self.ending.status {
             writer.field_int("status", status);
         }

@@ -2,7 +2,7 @@
 
 use super::Outcome;
 use crate::{ActionRequest, Gate, execute::Ending};
-use model::{Code, EntryId, Timestamp, TraceId, record::KeyScope};
+use model::{Code, EntryId, Timestamp, TraceId, declared::After, record::KeyScope};
 use policy::CatalogEntry;
 use std::sync::Arc;
 use upstream::Departure;
@@ -73,6 +73,12 @@ impl Exchange {
         self.gate.broker.leaks(&self.departure, answer)
     }
 
+    /// An answer with the secret that was lent for this call replaced; `None` if it is not in it.
+    #[must_use]
+    pub fn masked(&self, answer: &[u8]) -> Option<Vec<u8>> {
+        self.gate.broker.masked(&self.departure, answer)
+    }
+
     /// The outcome that is owed; from here on its writer has the duty.
     pub fn outcome(&mut self, ending: Ending) -> Outcome {
         self.owed = false;
@@ -83,8 +89,20 @@ impl Exchange {
             action: std::mem::take(&mut self.action),
             scope: std::mem::take(&mut self.scope),
             duration: self.gate.clock.now().since(self.begun),
+            sampled: self.is_sampled(),
             ending,
         }
+    }
+
+    /// Whether the catalog puts this act on the list for review: by the random half of its entry's id.
+    fn is_sampled(&self) -> bool {
+        let share = self.catalog().action.after.iter().find_map(|after| match after {
+            After::Sample(percent) => Some(*percent),
+            After::Mask(_) | After::Notify(_) => None,
+        });
+        share.is_some_and(|percent| {
+            (self.entry.0 & u128::from(u32::MAX)) % 100 < u128::from(percent)
+        })
     }
 
     /// Refuses instead of closing: the entry was never written, so nothing is owed to it.

@@ -15,6 +15,7 @@ pub async fn recover(gate: &Gate, open: Vec<EntryId>) -> usize {
             action: String::new(),
             scope: KeyScope::default(),
             duration: Duration(0),
+            sampled: false,
             ending: Ending { word: "unknown", code: Some(Code::Stopping), ..Ending::default() },
         };
         let written = match gate.store.journal().append(outcome, gate.stamp()) {

@@ -80,7 +80,9 @@ pub async fn refuse_call(
 
 /// Refuses with a verdict's reasons in the record; the caller gets the code and its sentence.
 pub async fn deny(gate: &Gate, actor: &Actor, denial: Denial, facts: &Facts) -> Refusal {
-    let refusal = Refusal { entry: Some(facts.entry), ..Refusal::new(denial.code, facts.trace) };
+    let detail = denial.told().map(str::to_owned);
+    let refusal =
+        Refusal { entry: Some(facts.entry), detail, ..Refusal::new(denial.code, facts.trace) };
     let call = denial.call();
     let same = same_call(actor, &call.action().to_string(), call.bytes());
     append(gate, Some(actor), Refused::denied(&denial), counted(gate, refusal, same)).await

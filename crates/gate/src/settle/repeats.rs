@@ -55,6 +55,8 @@ pub(crate) const fn is_final(code: Code) -> bool {
             | Code::AnsweredNo
             | Code::Revoked
             | Code::Frozen
+            | Code::HookRefused
+            | Code::RequirementMissing
     )
 }
 

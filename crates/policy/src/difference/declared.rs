@@ -3,7 +3,7 @@
 use super::{Direction, Found};
 use model::declared::{
     Agent, ApprovalProof, ApprovalRule, Approvers, Boundary, CallLimit, CredentialSource, Declared,
-    Intent, Proof, Upstream,
+    Hook, Intent, Proof, Upstream,
 };
 use model::{Duration, Name, PartyName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,7 @@ pub(super) fn compare(before: &Declared, after: &Declared, found: &mut Found) {
     each("boundary", (&before.boundaries, &after.boundaries), Direction::Neutral, found, boundary);
     each("intent", (&before.intents, &after.intents), Direction::Neutral, found, intent);
     each("approval", (&before.approvals, &after.approvals), Direction::Neutral, found, approval);
+    each("hook", (&before.hooks, &after.hooks), Direction::Neutral, found, hook);
     people(&before.people, &after.people, found);
     if before.tests != after.tests {
         let counts = (before.tests.len(), after.tests.len());
@@ -73,6 +74,12 @@ fn longer(what: &'static str, name: &Name, (from, to): (Duration, Duration), fou
 fn upstream(name: &Name, a: &Upstream, b: &Upstream, found: &mut Found) {
     let place = |upstream: &Upstream| format!("{:?} {}", upstream.kind, upstream.url);
     found.compare("address", name, (&place(a), &place(b)), Direction::Widens);
+    if a.local != b.local {
+        let command = |upstream: &Upstream| {
+            upstream.local.as_ref().map_or("-".to_owned(), |local| local.command.join(" "))
+        };
+        found.add(Direction::Widens, "command", name, (command(a), command(b)));
+    }
     let credential = |upstream: &Upstream| match &upstream.credential {
         None => "-".to_owned(),
         Some(CredentialSource::Env(name)) => format!("env:{name}"),
@@ -149,6 +156,14 @@ fn approval(name: &Name, a: &ApprovalRule, b: &ApprovalRule, found: &mut Found) 
     found.compare("proof", name, (&proof(a.proof), &proof(b.proof)), Direction::growing(weaker));
     longer("answer_within", name, (a.answer_within, b.answer_within), found);
     longer("use_within", name, (a.use_within, b.use_within), found);
+}
+
+fn hook(name: &Name, a: &Hook, b: &Hook, found: &mut Found) {
+    found.compare("address", name, (&a.url, &b.url), Direction::Widens);
+    longer("within", name, (a.within, b.within), found);
+    if a.secret != b.secret {
+        found.add(Direction::Neutral, "secret", name, ("another", "another"));
+    }
 }
 
 fn people(

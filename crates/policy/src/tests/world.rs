@@ -67,6 +67,8 @@ pub(super) fn entry(risk: RiskTier) -> Action {
         returns: Vec::new(),
         approval: None,
         show: Vec::new(),
+        before: Vec::new(),
+        after: Vec::new(),
         complete: true,
         line: 50,
     }
@@ -203,6 +205,7 @@ impl World {
         let of_ticket = [("id", Constraint::Param("ticket".into()))];
         let of_payee = [("to", Constraint::Param("payee".into()))];
         let declared = Declared {
+            hooks: BTreeMap::new(),
             agents: BTreeMap::from([
                 (name("helpdesk"), agent("support", None, Some(group("staff")), 10)),
                 (name("narrow"), agent("support", Some(&["tickets.read"]), None, 12)),

@@ -51,6 +51,12 @@ impl Outcome {
         &self.value
     }
 
+    /// The same kind of outcome with another body.
+    #[must_use]
+    pub fn with(self, body: Object) -> Outcome {
+        Outcome { value: Value::Object(body), kind: self.kind }
+    }
+
     /// The same, without a copy.
     #[must_use]
     pub fn into_value(self) -> Value {

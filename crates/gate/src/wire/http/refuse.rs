@@ -64,7 +64,7 @@ fn status(code: Code) -> StatusCode {
             StatusCode::TOO_MANY_REQUESTS
         }
         Code::NotInCatalog => StatusCode::NOT_FOUND,
-        Code::ArgumentsInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::ArgumentsInvalid | Code::RequirementMissing => StatusCode::UNPROCESSABLE_ENTITY,
         Code::BodyInvalid | Code::ProtocolInvalid => StatusCode::BAD_REQUEST,
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::Asked => StatusCode::ACCEPTED,
@@ -75,8 +75,11 @@ fn status(code: Code) -> StatusCode {
         | Code::Forbidden
         | Code::OutsideIntent
         | Code::UserNotServed
+        | Code::HookRefused
+        | Code::DryRunFailed
         | Code::AnsweredNo => StatusCode::FORBIDDEN,
         Code::Undecidable
+        | Code::HookUnavailable
         | Code::Unrecorded
         | Code::Saturated
         | Code::Stopping

@@ -53,9 +53,13 @@ const fn telling(code: Code) -> Telling {
         | Code::UserNotServed
         | Code::LimitReached
         | Code::AnsweredNo
+        | Code::HookRefused
+        | Code::RequirementMissing
+        | Code::DryRunFailed
         | Code::TooManyAsks => Telling::Denied,
         Code::VersionChanged
         | Code::Undecidable
+        | Code::HookUnavailable
         | Code::Unrecorded
         | Code::Saturated
         | Code::Stopping => Telling::NotExecuted,
