@@ -142,7 +142,8 @@ fn a_writer_that_is_cut_under_load_loses_nothing_acknowledged() {
         cut.store(true, Ordering::SeqCst);
         disk.sql(CUT_WRITER);
     });
-    assert!(!store.journal().is_open(), "nothing more is admitted");
+    // The writer answers those who wait before it shuts the way in.
+    until("nothing more is admitted", || !store.journal().is_open());
     until("the reason is told", || store.stopped().is_some());
     let why = store.stopped().unwrap();
     assert!(why.contains("terminating connection due to administrator command"), "{why}");
