@@ -114,8 +114,9 @@ impl Stage {
         terminal.wait_for("approved once", at, PATIENCE).map(drop)
     }
 
-    /// What happens to every run: allowed, denied, asked, and a tool hidden in its midst.
-    fn common(&mut self, run: &mut Run, name: &str) -> Result<()> {
+    /// What happens to every run: allowed, denied, asked, and a tool hidden in its midst. The agent is another version
+    /// then: a client with a token of its own is told that, a bridge renews and is told that there is no such tool.
+    fn common(&mut self, run: &mut Run, name: &str, hidden: &str) -> Result<()> {
         let told = run.call("echo", json!({ "text": name }))?;
         ensure!(told.contains(name), "{name}: {told}");
 
@@ -137,10 +138,7 @@ impl Stage {
         self.show_mail("prohibited")?;
         let inside = json!({ "to": "ana@example", "subject": "s", "body": "b" });
         let told = run.call("send_mail", inside)?;
-        ensure!(
-            told.contains("Unknown tool: send_mail") || told.contains("earlier version"),
-            "{name}: {told}"
-        );
+        ensure!(told.contains(hidden), "{name}: {told}");
         self.show_mail("medium")?;
         Ok(())
     }
@@ -151,7 +149,7 @@ impl Stage {
         let headers = vec![("Authorization".to_owned(), format!("Bearer {token}"))];
         let mut run = Run::begin(framework, &Way::Url(url, headers))?;
         ensure!(run.turn()? == Turn::Model(None), "{name} begins");
-        self.common(&mut run, name)?;
+        self.common(&mut run, name, "earlier version")?;
         self.finished(&mut run, name)
     }
 
@@ -159,7 +157,7 @@ impl Stage {
         let url = format!("{}/mcp/desk", self.door.base);
         let mut run = Run::begin(framework, &Way::Url(url, Vec::new()))?;
         ensure!(run.turn()? == Turn::Model(None), "{name} begins");
-        self.common(&mut run, name)?;
+        self.common(&mut run, name, "Unknown tool: send_mail")?;
 
         let began = Instant::now();
         let mut calls = 0;
