@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod fuzz;
 mod mutation;
 mod stage;
 mod tidy;
@@ -35,6 +36,14 @@ enum Task {
     },
     /// The structural rules alone.
     Tidy,
+    /// Runs a target of `fuzz/` under libFuzzer.
+    Fuzz {
+        /// token, mcp_frame, http_edge, canonical, batch, ambit_yaml or tlog_note.
+        target: String,
+        /// How long.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// Measures; without a part, all of them, and rewrites docs/bench.md.
     Bench {
         /// decide, commit, calls or memory.
@@ -72,6 +81,7 @@ fn run(arguments: Arguments) -> Result<bool> {
     match arguments.task {
         Task::Test { quick, only } => stage::run_all(&workspace, quick, &only),
         Task::Bench { part, json } => bench::run(&workspace, part.as_deref(), json.as_deref()),
+        Task::Fuzz { target, seconds } => fuzz::run(&workspace, &target, seconds),
         Task::Tidy => {
             let counts = tidy::check(&workspace)?;
             say(&counts.to_string());

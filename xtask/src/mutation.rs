@@ -17,16 +17,30 @@ struct Mutation {
     noticed_by: &'static [&'static str],
 }
 
-const MUTATIONS: &[Mutation] = &[Mutation {
-    name: "the sync before a batch is called durable",
-    feature: "store/mutation-no-sync",
-    noticed_by: &[
-        "package(store) & binary(faults)",
-        "package(store) & test(on_postgres::what_was_acknowledged_is_there_after_a_crash)",
-        "package(testkit) & binary(faults)",
-        "test(each_write_to_the_upstream_follows_the_sync_of_its_entry)",
-    ],
-}];
+const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "a check in each reader of strangers' bytes",
+        feature: "testkit/canary",
+        noticed_by: &[
+            "package(testkit) & binary(fuzz) & test(=token)",
+            "package(testkit) & binary(fuzz) & test(=mcp_frame)",
+            "package(testkit) & binary(fuzz) & test(=http_edge)",
+            "package(testkit) & binary(fuzz) & test(=canonical)",
+            "package(testkit) & binary(fuzz) & test(=batch)",
+            "package(testkit) & binary(fuzz) & test(=ambit_yaml)",
+        ],
+    },
+    Mutation {
+        name: "the sync before a batch is called durable",
+        feature: "store/mutation-no-sync",
+        noticed_by: &[
+            "package(store) & binary(faults)",
+            "package(store) & test(on_postgres::what_was_acknowledged_is_there_after_a_crash)",
+            "package(testkit) & binary(faults)",
+            "test(each_write_to_the_upstream_follows_the_sync_of_its_entry)",
+        ],
+    },
+];
 
 /// Each filter of each mutation counts once. The ordinary build is put back at the end.
 pub(crate) fn run(workspace: &Workspace) -> Result<Counts> {

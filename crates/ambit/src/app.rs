@@ -1,11 +1,12 @@
 //! One process's parts, opened together: store, gate, keys, and the world that decisions read.
 
+mod credentials;
 mod directory;
 mod keys;
 mod vault;
 pub(crate) mod world;
 
-pub(crate) use keys::agent_key_name;
+pub(crate) use keys::{Old, agent_key_name};
 pub(crate) use vault::Vault;
 
 use crate::{dev::Proposals, settings::Settings};
@@ -19,7 +20,10 @@ use model::{
     Timestamp,
     record::{Parts, RecordKind, Recordable, StateChange},
 };
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 use store::Store;
 
 /// The system's clock; the only place where this process reads the time.
@@ -62,6 +66,8 @@ pub(crate) struct App {
     pub(crate) applying: tokio::sync::Mutex<()>,
     /// The change of the files that waits for a person.
     pub(crate) proposals: Proposals,
+    /// What was said once and is not said again.
+    pub(crate) told: Told,
     /// Serialises changes of control state with the world that is published from them.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -84,7 +90,10 @@ impl App {
         let mut handle_key = [0_u8; 32];
         entropy.fill(&mut handle_key);
         let base_url = settings.base_url.clone();
-        let client = upstream::Client::new(upstream::Settings::default())?;
+        let client = upstream::Client::new(upstream::Settings {
+            own: vec![settings.listen, settings.ops_listen],
+            ..upstream::Settings::default()
+        })?;
         let broker = broker(&settings).with_vault(Arc::new(Vault::of(&store)));
         let gate = Gate::new(gate::Parts {
             store: Arc::clone(&store),
@@ -124,6 +133,7 @@ impl App {
             signing,
             applying: tokio::sync::Mutex::new(()),
             proposals: Proposals::default(),
+            told: Told::default(),
             publishing: tokio::sync::Mutex::new(()),
         }))
     }
@@ -144,11 +154,17 @@ impl App {
     /// is durable and every later entry is checked against it.
     pub(crate) async fn control(&self, what: Control) -> anyhow::Result<()> {
         let _one_at_a_time = self.publishing.lock().await;
+        self.record(what).await?;
+        self.publish()
+    }
+
+    /// Changes control state that no decision reads: nothing is published anew.
+    async fn record(&self, what: Control) -> anyhow::Result<()> {
         let pending = self.store.journal().append(what, self.stamp());
         let pending = pending.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
         let durable = pending.await.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
         drop(durable);
-        self.publish()
+        Ok(())
     }
 
     /// Makes the world anew from the store's control state.
@@ -162,6 +178,22 @@ impl App {
 /// Work of more than a moment (compiling thousands of policies): the other tasks of this worker go on elsewhere.
 pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
+}
+
+/// Warnings that were given, so that what is looked at each minute is not said each minute.
+#[derive(Default)]
+pub(crate) struct Told(Mutex<BTreeSet<String>>);
+
+impl Told {
+    /// Whether this is said for the first time.
+    pub(crate) fn first(&self, what: String) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
+    }
+
+    /// It is no longer so: the next time counts as the first.
+    pub(crate) fn forget(&self, what: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
+    }
 }
 
 /// A change of control state, with what its record says.

@@ -119,6 +119,9 @@ pub(crate) enum Command {
     /// Revoke a token, or all tokens and instances of an agent
     #[command(subcommand)]
     Revoke(Revoke),
+    /// The token service's keys
+    #[command(subcommand)]
+    Key(Key),
     /// What happened
     #[command(subcommand)]
     Trace(Trace),
@@ -522,6 +525,19 @@ pub(crate) struct Unfreeze {
     pub(crate) data: DataDir,
 }
 
+/// `ambit key …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Sign with a new key from now on, rather than when its term ends
+    Rotate {
+        /// Believe no token of the old keys any more: somebody else has them
+        #[arg(long)]
+        withdraw: bool,
+        #[command(flatten)]
+        data: DataDir,
+    },
+}
+
 /// `ambit revoke …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Revoke {
@@ -705,6 +721,16 @@ pub(crate) enum Upstream {
     Pin {
         /// The upstream
         name: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Show for which address an upstream's credential was given, or give it for the present one
+    Credential {
+        /// The upstream
+        name: String,
+        /// Give it for the address that the upstream has in the applied state
+        #[arg(long)]
+        confirm: bool,
         #[command(flatten)]
         data: DataDir,
     },

@@ -142,6 +142,9 @@ async fn upkeep(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
         if let Err(error) = app.rotate_if_due().await {
             tracing::error!(%error, "the token-signing key could not be rotated");
         }
+        if let Err(error) = app.forget_ended_tokens().await {
+            tracing::error!(%error, "ended tokens could not be dropped from control state");
+        }
         pins::pin_again(&app).await;
         remind_of_observation(&app, &mut told);
         if let Err(error) = app.store.checkpoint(app.clock.now()) {

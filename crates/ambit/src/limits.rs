@@ -28,6 +28,12 @@ pub(crate) const RECORDS_SHOWN: u32 = 1_000;
 pub(crate) const SIGNING_KEY_TERM: model::Duration = model::Duration::seconds(24 * 3_600);
 /// How long a replaced key still verifies: longer than the longest life of a token.
 pub(crate) const SIGNING_KEY_OVERLAP: model::Duration = model::Duration::seconds(2 * 3_600);
+/// How long before it signs a key is published: twice as long as the set of keys may be cached.
+pub(crate) const SIGNING_KEY_LEAD: model::Duration = model::Duration::seconds(600);
+/// How long a revoked token is remembered after it ended: clocks of other machines may be behind.
+pub(crate) const REVOKED_KEPT: model::Duration = model::Duration::seconds(3_600);
+/// Ended tokens forgotten at one look: one record stays far below the largest that a ledger takes.
+pub(crate) const ENDED_PER_LOOK: usize = 1_000;
 /// How often keys, pinned definitions and the checkpoint are looked after.
 pub(crate) const UPKEEP: Duration = Duration::from_secs(60);
 /// How often `trace tail` asks for more: at once for a person.

@@ -53,6 +53,7 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         }
         Request::FreezeList => Ok(holds::list(app)),
         Request::Revoke { kind, name, reason } => holds::revoke(app, kind, &name, reason).await,
+        Request::KeyRotate { withdraw } => holds::rotate_key(app, withdraw).await,
         Request::Apply { files, reason, skip_tests } => {
             let reason = reason.unwrap_or_else(|| format!("`{}` applied", files.path));
             apply::apply(app, files, How { what: "apply", reason, skip_tests, only_narrows: false })
@@ -83,6 +84,7 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::LedgerCheckpoint => ledger::checkpoint(app),
         Request::LedgerExport { file } => ledger::export(app, &file),
         Request::UpstreamPin { name } => pin::pin(app, &name).await,
+        Request::UpstreamCredential { name, confirm } => pin::credential(app, &name, confirm).await,
         Request::SecretSet { name, value } => secrets::set(app, &name, &value).await,
         Request::SecretList => secrets::list(app),
         Request::SecretRemove { name, force } => secrets::remove(app, &name, force).await,
@@ -149,6 +151,6 @@ fn agent_name(compiled: &Compiled, text: &str) -> anyhow::Result<AgentName> {
 }
 
 /// A mistake of who asked.
-fn usage(message: impl Into<String>) -> anyhow::Error {
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Failed { exit: Exit::Usage, message: message.into() }.into()
 }

@@ -396,7 +396,13 @@ pub(crate) fn why(value: &Value) -> String {
             out.push_str(&format!("  policy {}  {}\n", text(reason, "id"), text(reason, "path")));
         }
     }
-    out.push_str(&format!("  trace {}  entry {}\n", text(value, "trace"), text(value, "entry")));
+    if value.get("trace").is_some_and(|trace| !trace.is_null()) {
+        out.push_str(&format!(
+            "  trace {}  entry {}\n",
+            text(value, "trace"),
+            text(value, "entry")
+        ));
+    }
     crate::output::printable_lines(&out)
 }
 

@@ -16,6 +16,7 @@ use model::{
 use std::collections::BTreeSet;
 
 pub(crate) fn read(_: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Option<Boundary> {
+    let line = reading.line(entry);
     let problems = &mut reading.problems;
     let fields = Fields::open(&entry.value, entry.key.span, &shapes::BOUNDARY, problems)?;
     let mut upstreams = BTreeSet::new();
@@ -38,7 +39,7 @@ pub(crate) fn read(_: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Option
         let fields = Fields::open(&entry.value, entry.key.span, &shapes::LIMITS, problems)?;
         calls(&fields.get("calls", problems)?.value, problems)
     });
-    Some(Boundary { upstreams, deny_data, calls })
+    Some(Boundary { upstreams, deny_data, calls, line })
 }
 
 /// `hr`, `hr.compensation`.

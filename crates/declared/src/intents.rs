@@ -15,6 +15,7 @@ use model::{
 use std::collections::BTreeMap;
 
 pub(crate) fn read(_: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Option<Intent> {
+    let line = reading.line(entry);
     let problems = &mut reading.problems;
     let fields = Fields::open(&entry.value, entry.key.span, &shapes::INTENT, problems)?;
     let params = fields.any("params").map(|entry| params(entry, problems)).unwrap_or_default();
@@ -33,7 +34,7 @@ pub(crate) fn read(_: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Option
         }
         allow.insert(found, constraints);
     }
-    Some(Intent { params, allow })
+    Some(Intent { params, allow, line })
 }
 
 fn params(entry: &Entry, problems: &mut Problems) -> BTreeMap<String, ParamType> {

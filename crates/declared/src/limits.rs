@@ -25,6 +25,8 @@ pub(crate) const EXCERPT_CHARS: usize = 84;
 pub(crate) const PURPOSE_CHARS: usize = 500;
 /// Longest name of an argument, parameter, data class or resource type.
 pub(crate) const WORD_CHARS: usize = 64;
+/// Most names in the query of a route: beyond, it is no longer read by people.
+pub(crate) const ROUTE_QUERY: usize = 64;
 /// Most segments of a route: deeper paths are not addressed by people.
 pub(crate) const ROUTE_SEGMENTS: usize = 32;
 /// Longest path of a file named in the declared state: Linux' PATH_MAX is larger, no sane layout is.

@@ -1,4 +1,4 @@
-//! `route: POST /users/{user}/password-reset`.
+//! `route: POST /users/{user}/password-reset`, `route: GET /users?page&sort`.
 
 use crate::{
     fields::is_word,
@@ -7,6 +7,7 @@ use crate::{
     problems::{Problems, shown},
 };
 use model::declared::{Route, Segment};
+use std::collections::BTreeSet;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -27,12 +28,11 @@ fn parse(text: &str) -> Result<Route, String> {
     if !METHODS.contains(&method) {
         return Err(format!("the method is one of {}", METHODS.join(", ")));
     }
+    let (path, query) =
+        path.split_once('?').map_or((path, None), |(path, names)| (path, Some(names)));
     let path = path.strip_prefix('/').ok_or("the path begins with `/`")?;
-    if path.is_empty() {
-        return Ok(Route { method: method.into(), segments: Vec::new() });
-    }
     let mut segments = Vec::new();
-    for part in path.split('/') {
+    for part in path.split('/').filter(|_| !path.is_empty()) {
         let segment = segment(part)?;
         if matches!(segment, Segment::Param(_)) && segments.contains(&segment) {
             return Err(format!("`{}` is in it twice", shown(part)));
@@ -42,7 +42,28 @@ fn parse(text: &str) -> Result<Route, String> {
     if segments.len() > limits::ROUTE_SEGMENTS {
         return Err(format!("it has more than {} segments", limits::ROUTE_SEGMENTS));
     }
-    Ok(Route { method: method.into(), segments })
+    let query = query.map_or(Ok(BTreeSet::new()), |names| query_names(names, &segments))?;
+    Ok(Route { method: method.into(), segments, query })
+}
+
+/// `page&sort`: names alone, each once, none that the path has.
+fn query_names(text: &str, segments: &[Segment]) -> Result<BTreeSet<String>, String> {
+    let mut names = BTreeSet::new();
+    for name in text.split('&') {
+        if !is_word(name) {
+            return Err(format!("`{}` is not a name of a query parameter", shown(name)));
+        }
+        let in_path = |segment: &Segment| matches!(segment, Segment::Param(param) if canonical::collide(param, name));
+        let twice = names.iter().any(|known: &String| canonical::collide(known, name));
+        if twice || segments.iter().any(in_path) {
+            return Err(format!("`{}` is in it twice", shown(name)));
+        }
+        names.insert(name.to_owned());
+    }
+    if names.len() > limits::ROUTE_QUERY {
+        return Err(format!("its query has more than {} names", limits::ROUTE_QUERY));
+    }
+    Ok(names)
 }
 
 fn segment(part: &str) -> Result<Segment, String> {
@@ -58,7 +79,7 @@ fn segment(part: &str) -> Result<Segment, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c);
     match part.chars().find(|c| !plain(*c)) {
         None => Ok(Segment::Literal(part.into())),
-        Some('?' | '#') => Err("it has no query or fragment".into()),
+        Some('#') => Err("it has no fragment".into()),
         Some('%') => Err("segments are written decoded, in plain ASCII".into()),
         Some('{' | '}') => Err("`{name}` is a whole segment".into()),
         Some(_) => Err("a segment has letters, digits and `-._~!$&'()*+,;=:@`".into()),

@@ -743,6 +743,28 @@ fn route_dots() {
 }
 
 #[test]
+fn route_query_with_values() {
+    check(
+        "GET /users/{id}\",",
+        "GET /users/{id}?page=1\",",
+        &expect![[r#"
+            36:22+24 `GET /users/{id}?page=1` is not a route: `page=1` is not a name of a query parameter | write it as `POST /users/{user}/password-reset`
+        "#]],
+    );
+}
+
+#[test]
+fn route_query_that_the_path_has() {
+    check(
+        "GET /users/{id}\",",
+        "GET /users/{id}?page&ID\",",
+        &expect![[r#"
+            36:22+25 `GET /users/{id}?page&ID` is not a route: `ID` is in it twice | write it as `POST /users/{user}/password-reset`
+        "#]],
+    );
+}
+
+#[test]
 fn route_on_mcp() {
     check(
         "update: { risk: medium",

@@ -327,6 +327,7 @@ fn what_the_base_says_of_bounds() {
                             ),
                         },
                     ),
+                    line: 38,
                 },
             },
             {

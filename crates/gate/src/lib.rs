@@ -21,7 +21,6 @@ pub use mediate::{ActionRequest, Answer, Edge, Frame, Outbound, Refusal};
 pub use world::World;
 
 use arc_swap::ArcSwap;
-use identity::Verified;
 use model::{Digest, Timestamp, UpstreamName};
 use quick_cache::sync::Cache;
 use std::{
@@ -76,9 +75,10 @@ pub struct Gate {
     pub(crate) mcp: upstream::mcp::Mcp,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn ledger::Entropy>,
-    pub(crate) tokens: Cache<Digest, Arc<Verified>>,
+    pub(crate) tokens: Cache<Digest, admit::Believed>,
     pub(crate) tasks: Cache<model::TaskId, Arc<policy::TaskFacts>>,
     pub(crate) asks: decide::hold::Asks,
+    pub(crate) seats: Arc<admit::seats::Seats>,
     pub(crate) strangers: admit::strangers::Strangers,
     pub(crate) repeats: settle::repeats::Repeats,
     pub(crate) metrics: metrics::Metrics,
@@ -128,6 +128,7 @@ impl Gate {
             tokens: Cache::new(limits::CACHED_TOKENS),
             tasks: Cache::new(limits::CACHED_TASKS),
             asks,
+            seats: Arc::default(),
             strangers: admit::strangers::Strangers::default(),
             repeats: settle::repeats::Repeats::default(),
             metrics: metrics::Metrics::default(),
@@ -144,8 +145,13 @@ impl Gate {
     }
 
     /// Swaps in a new world; calls already decided are caught by the conditions of their entries.
-    pub fn publish(&self, world: World) {
+    pub fn publish(&self, mut world: World) {
         self.mcp.publish(&world.definitions);
+        let known = self.world();
+        if known.keys.same_as(&world.keys) {
+            // Tokens stay believed only as long as this very set of keys is in force.
+            world.keys = Arc::clone(&known.keys);
+        }
         self.world.store(Arc::new(world));
     }
 

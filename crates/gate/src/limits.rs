@@ -49,6 +49,9 @@ pub const REQUEST_BODY_TIME: Duration = Duration::from_secs(30);
 pub const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Connections at once on the agents' listener.
 pub const CONNECTIONS: usize = 8_192;
+/// Calls and streams of one agent open at once: thirty-two agents at this bound fill the listener, and one agent's
+/// parallel work is commonly below a tenth of it.
+pub const CALLS_PER_AGENT: usize = 256;
 /// Longest request head; also bounds tokens in headers.
 pub const HEAD_BYTES: usize = 64 * 1024;
 /// Sampled records of requests refused before authentication: at most this many a second, whoever sends them.

@@ -188,6 +188,14 @@ impl Refusal {
     }
 }
 
+/// What a call was given when it was decided.
+struct Admitted {
+    /// Who was stopped then.
+    stops: Arc<Generation>,
+    /// Its place among the agent's open calls.
+    seat: admit::seats::Seat,
+}
+
 impl Gate {
     /// Takes one request to its answer. Whatever the caller does meanwhile, an entry that was opened gets one outcome.
     pub async fn mediate(self: &Arc<Self>, request: ActionRequest) -> Answer {
@@ -195,12 +203,13 @@ impl Gate {
             return Answer::Refused(Refusal::new(Code::Stopping, request.trace));
         }
         match self.authorize(&request).await {
-            Ok((departure, decided)) => {
+            Ok((departure, admitted)) => {
                 let (reply, answer) = oneshot::channel();
                 let gate = Arc::clone(self);
                 let trace = request.trace;
-                self.running
-                    .spawn(async move { gate.carry_out(departure, decided, request, reply).await });
+                self.running.spawn(async move {
+                    gate.carry_out(departure, admitted, request, reply).await
+                });
                 answer
                     .await
                     .unwrap_or_else(|_| Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace)))
@@ -216,17 +225,19 @@ impl Gate {
         }
     }
 
-    /// The evidence that bytes may leave, and who was stopped when that was decided.
-    async fn authorize(
-        &self,
-        request: &ActionRequest,
-    ) -> Result<(Departure, Arc<Generation>), Refusal> {
+    /// The evidence that bytes may leave, and what was taken with it.
+    async fn authorize(&self, request: &ActionRequest) -> Result<(Departure, Admitted), Refusal> {
         let mut last = Refusal::new(Code::Undecidable, request.trace);
+        let mut seat = None;
         for _ in 0..limits::MAX_DECISIONS {
             let stops = self.stops.current();
             let world = self.world();
             let actor = admit::authenticate(self, &world, request)?;
             let task = admit::identify(self, &world, &actor, request).await?;
+            let taken = match seat.take() {
+                Some(seat) => seat,
+                None => admit::seat(self, &world, &actor, request).await?,
+            };
             let call = admit::look_up(self, &world, &actor, request).await?;
             let facts = decide::context(self, &world, &actor, task, request);
             let clearance = decide::evaluate(self, &world, &actor, call, facts).await?;
@@ -237,10 +248,12 @@ impl Gate {
                     if let Some(would) = departure.clearance().would() {
                         self.metrics.would(would);
                     }
-                    return Ok((departure, stops));
+                    return Ok((departure, Admitted { stops, seat: taken }));
                 }
                 Err(not_written) => match settle::unwritten(self, &actor, not_written).await {
-                    settle::Unwritten::DecideAgain(refusal) => last = refusal,
+                    settle::Unwritten::DecideAgain(refusal) => {
+                        (last, seat) = (refusal, Some(taken));
+                    }
                     settle::Unwritten::Refused(refusal) => return Err(refusal),
                 },
             }
@@ -251,13 +264,14 @@ impl Gate {
     async fn carry_out(
         self: Arc<Self>,
         departure: Departure,
-        decided: Arc<Generation>,
+        admitted: Admitted,
         request: ActionRequest,
         mut reply: oneshot::Sender<Answer>,
     ) {
+        let Admitted { stops, seat } = admitted;
         let subjects = departure.clearance().subjects().clone();
-        let mut watch = Watch::begin(Arc::clone(&self), decided, subjects);
-        let mut exchange = settle::Exchange::begin(Arc::clone(&self), departure, &request);
+        let mut watch = Watch::begin(Arc::clone(&self), stops, subjects);
+        let mut exchange = settle::Exchange::begin(Arc::clone(&self), departure, seat, &request);
         let response = match watch.stopped() {
             Some(code) => Err(execute::Failure { code, after_send: false }),
             None => tokio::select! {

@@ -5,10 +5,14 @@ use model::{UpstreamName, declared::Declared};
 use upstream::{BrokerError, Fault};
 
 impl Gate {
-    /// Takes over the declared upstreams: their addresses and where their credentials come from. None of them, if one
-    /// cannot be used.
-    pub fn know_upstreams(&self, declared: &Declared) -> Result<(), Vec<BrokerError>> {
-        self.broker.publish(&declared.upstreams)
+    /// Takes over the declared upstreams: their addresses, where their credentials come from and for which addresses
+    /// those were given. None of them, if one cannot be used.
+    pub fn know_upstreams(
+        &self,
+        declared: &Declared,
+        given: upstream::Given,
+    ) -> Result<(), Vec<BrokerError>> {
+        self.broker.publish(&declared.upstreams, given)
     }
 
     /// The tools that an MCP upstream defines now: names and canonical bytes.

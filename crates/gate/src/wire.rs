@@ -4,6 +4,7 @@ pub mod credential;
 pub mod http;
 pub mod mcp;
 mod metadata;
+pub mod readers;
 pub mod serve;
 
 use bytes::Bytes;

@@ -67,6 +67,10 @@ impl<'a> Compact<'a> {
         if !key.algorithm().is_called(self.header_text("alg")?) {
             return Err(CredentialError::Algorithm { what });
         }
+        // A fault for the fuzzer to find: of a cut signature nothing is checked.
+        if cfg!(feature = "canary") && self.signature.len() < 16 {
+            return Ok(());
+        }
         if self.signature.is_empty() || !key.verifies(self.signed, self.signature) {
             return Err(CredentialError::Signature { what });
         }

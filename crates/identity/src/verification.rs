@@ -60,6 +60,15 @@ impl VerificationKeys {
         self.keys.remove(kid).is_some()
     }
 
+    /// Whether the same keys are believed for the same spans.
+    #[must_use]
+    pub fn same_as(&self, other: &VerificationKeys) -> bool {
+        let spans = |keys: &VerificationKeys| -> Vec<(String, Validity)> {
+            keys.keys.iter().map(|(kid, (_, validity))| (kid.clone(), *validity)).collect()
+        };
+        spans(self) == spans(other)
+    }
+
     /// How many keys are held.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -69,6 +69,8 @@ codes! {
     ProtocolInvalid = "AMB2006" "protocol_invalid" "the request does not follow the protocol" "correct the request as the detail says";
     /// The credential is of an earlier version of the agent.
     VersionChanged = "AMB2007" "version_changed" "this credential is of an earlier version of the agent, so nothing was executed" "get a new access token, then call again";
+    /// The action is declared, and no definition of it was ever seen at its upstream.
+    DefinitionUnseen = "AMB2008" "definition_unseen" "the tool's definition was not seen at its upstream yet" "try again later; the operator was told";
 
     /// No grant covers the action.
     NotGranted = "AMB3001" "not_granted" "this action is not granted to this agent" "do not retry; work without it or ask the operator";
@@ -106,6 +108,8 @@ codes! {
     Saturated = "AMB4002" "saturated" "the gateway is busy, so nothing was executed" "try again in a few seconds";
     /// The gate stops.
     Stopping = "AMB4003" "stopping" "the gateway is stopping, so nothing was executed" "try again in a few seconds";
+    /// The agent has too many calls open.
+    TooManyCalls = "AMB4004" "too_many_calls" "too many calls of this agent are open, so nothing was executed" "wait until some have ended, then call again";
 
     /// The upstream cannot be reached.
     UpstreamUnreachable = "AMB5001" "upstream_unreachable" "the upstream cannot be reached" "try again later";

@@ -99,6 +99,8 @@ pub struct Intent {
     pub params: BTreeMap<String, ParamType>,
     /// What it allows, with argument constraints.
     pub allow: BTreeMap<ActionPattern, BTreeMap<String, Constraint>>,
+    /// The block's line in its file, 1-based.
+    pub line: u32,
 }
 
 /// The type of an intent's parameter.
@@ -195,6 +197,17 @@ pub enum CredentialSource {
     File(String),
     /// A secret of the embedded vault.
     Secret(Name),
+}
+
+impl std::fmt::Display for CredentialSource {
+    /// The reference as it is written: `env:AMBIT_SECRET_TICKETS`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CredentialSource::Env(name) => write!(f, "env:{name}"),
+            CredentialSource::File(path) => write!(f, "file:{path}"),
+            CredentialSource::Secret(name) => write!(f, "secret:{name}"),
+        }
+    }
 }
 
 /// One catalog entry.
@@ -309,13 +322,15 @@ pub struct Resource {
     pub tenant: Option<String>,
 }
 
-/// `POST /users/{user}/password-reset`.
+/// `POST /users/{user}/password-reset`, `GET /users?page&sort`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `GET`, `POST`, …
     pub method: String,
     /// Path segments in order.
     pub segments: Vec<Segment>,
+    /// The names that may come in the query; each may be absent.
+    pub query: BTreeSet<String>,
 }
 
 /// One path segment of a route.
@@ -336,6 +351,8 @@ pub struct Boundary {
     pub deny_data: BTreeSet<String>,
     /// Calls per agent within a span.
     pub calls: Option<CallLimit>,
+    /// The block's line in its file, 1-based.
+    pub line: u32,
 }
 
 /// `300/h`.

@@ -227,6 +227,7 @@ fn declared(agents: usize, distinct: bool) -> (Declared, Definitions) {
                 upstreams: BTreeSet::from([upstream]),
                 deny_data: BTreeSet::new(),
                 calls: None,
+                line: 1,
             },
         )]),
         approvals: BTreeMap::from([(name("default"), rule)]),

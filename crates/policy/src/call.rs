@@ -36,6 +36,12 @@ pub enum ArgumentError {
         /// What came.
         found: &'static str,
     },
+    /// A name came in the query that the route does not state.
+    #[error("the query parameter `{name}` is not one of this route's: leave it out")]
+    Query {
+        /// Which.
+        name: String,
+    },
     /// An argument does not fit the schema.
     #[error("argument `{pointer}` does not fit the input schema: {expected}")]
     Schema {
@@ -63,6 +69,9 @@ impl Slice {
         };
         if let Some(check) = &self.entry.check {
             check_schema(check, &arguments)?;
+        }
+        if let Some(name) = self.entry.unstated(object) {
+            return Err(ArgumentError::Query { name: name.to_owned() });
         }
         self.entry.arguments.check(object).map_err(|misfit| ArgumentError::Type {
             pointer: misfit.pointer,

@@ -13,6 +13,10 @@ use model::{ActionId, Digest, Name, RiskTier, UpstreamName};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization as _;
+
+/// The argument in which the HTTP edge lists the names that came in the query.
+pub const QUERY: &str = "@query";
 
 /// One operation that agents may find.
 pub struct CatalogEntry {
@@ -46,6 +50,14 @@ impl CatalogEntry {
     /// Whether a hook is asked before it happens.
     pub(crate) fn consults(&self) -> bool {
         self.action.before.iter().any(|before| before.hook().is_some())
+    }
+
+    /// A name that came in the query of an HTTP request and that the route does not state.
+    pub(crate) fn unstated<'a>(&self, arguments: &'a canonical::Object) -> Option<&'a str> {
+        let came = arguments.get(QUERY).filter(|_| self.kind == UpstreamKind::Http)?;
+        let stated = self.action.route.as_ref().map(|route| &route.query);
+        let mut names = came.as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.find(|name| !stated.is_some_and(|stated| stated.contains(*name)))
     }
 
     /// The approval rule that is asked if a tier or the entry itself asks.
@@ -102,7 +114,8 @@ impl Catalog {
     }
 
     /// The operation whose route fits, with its parameters in the route's order. Literal segments
-    /// win over parameters, from the left.
+    /// win over parameters, from the left. A parameter takes nothing that an upstream which reads
+    /// paths loosely would take for the literal of another route: then none fits.
     pub(crate) fn route(
         &self,
         upstream: &UpstreamName,
@@ -111,6 +124,10 @@ impl Catalog {
     ) -> Option<(ActionId, Vec<(String, String)>)> {
         let routes = self.routes.get(upstream)?;
         let (route, action) = routes.iter().find(|(route, _)| fits(route, method, path))?;
+        let taken = |other: &Route| is_taken_for(route, other, path) && !fits(other, method, path);
+        if routes.iter().any(|(other, _)| taken(other)) {
+            return None;
+        }
         let params = route.segments.iter().zip(path).filter_map(|(segment, given)| match segment {
             Segment::Param(name) => Some((name.clone(), (*given).to_owned())),
             Segment::Literal(_) => None,
@@ -127,6 +144,38 @@ fn fits(route: &Route, method: &str, path: &[&str]) -> bool {
     route.method == method
         && route.segments.len() == path.len()
         && route.segments.iter().zip(path).all(segment_fits)
+}
+
+/// Whether a loose reader could take a path that fits `route` for one of `other`, which has a
+/// literal where `route` has a parameter.
+fn is_taken_for(route: &Route, other: &Route, path: &[&str]) -> bool {
+    let alike = |(segment, given): (&Segment, &&str)| match segment {
+        Segment::Literal(text) => is_lookalike(text, given),
+        Segment::Param(_) => true,
+    };
+    let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+    let segments = route.segments.iter().zip(&other.segments);
+    route.method == other.method
+        && route.segments.len() == other.segments.len()
+        && segments.into_iter().any(|(own, others)| !is_literal(own) && is_literal(others))
+        && other.segments.iter().zip(path).all(alike)
+}
+
+/// Equal but for case, compatibility forms, invisible characters, percent-encoding, and dots,
+/// spaces and parameters at the end: what file systems and frameworks do away with.
+fn is_lookalike(literal: &str, given: &str) -> bool {
+    let plain = |text: &str| -> String {
+        let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let text = decoded.split(';').next().unwrap_or_default();
+        let visible = text.nfkc().filter(|c| !c.is_control() && !is_invisible(*c));
+        visible.collect::<String>().trim().trim_end_matches(['.', ' ', '/', '\\']).to_owned()
+    };
+    canonical::collide(&plain(literal), &plain(given))
+}
+
+/// Characters without a form of their own.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fe00}'..='\u{fe0f}')
 }
 
 /// Builds the catalog. An MCP upstream's default action covers each pinned operation that is not
@@ -221,7 +270,10 @@ fn entry(
             let covers = |written: &&Written| written.covers(&groups, &action_uid, &operation_uid);
             Arguments::of_reads(inferred(written.iter().filter(covers)))
         }
-        (UpstreamKind::Http, _) => Arguments::of_route(params_of(&action)),
+        (UpstreamKind::Http, _) => {
+            let query = action.route.iter().flat_map(|route| &route.query);
+            Arguments::of_route(params_of(&action), query.map(String::as_str))
+        }
     };
     let entry = CatalogEntry {
         kind,
@@ -295,10 +347,13 @@ fn declared_value(action: &Action) -> Value {
             Segment::Literal(text) => object([("literal", Value::from(text.as_str()))]),
             Segment::Param(name) => object([("param", Value::from(name.as_str()))]),
         };
-        object([
-            ("method", Value::from(route.method.as_str())),
-            ("segments", Value::Array(route.segments.iter().map(segment).collect())),
-        ])
+        let method = ("method", Value::from(route.method.as_str()));
+        let segments = route.segments.iter().map(segment).collect();
+        let segments = ("segments", Value::Array(segments));
+        match route.query.is_empty() {
+            true => object([method, segments]),
+            false => object([method, ("query", texts(&mut route.query.iter())), segments]),
+        }
     });
     let hooks =
         |list: &mut dyn Iterator<Item = String>| Value::Array(list.map(Value::from).collect());

@@ -35,7 +35,7 @@ pub(crate) fn references(declared: &Declared, problems: &mut Vec<Problem>) {
             if !declared.upstreams.contains_key(upstream) {
                 let message = format!("boundary `{name}`: upstream `{upstream}` does not exist");
                 let fix = known("upstreams", declared.upstreams.keys());
-                problems.push(Problem::declared(0, message, fix));
+                problems.push(Problem::declared(boundary.line, message, fix));
             }
         }
     }
@@ -109,7 +109,7 @@ pub(crate) fn catalogued(
         for (pattern, constraints) in &intent.allow {
             if let Err(problem) = pattern_exists(pattern, declared, catalog) {
                 let message = format!("intent `{name}`: {}", problem.0);
-                problems.push(Problem::declared(0, message, problem.1));
+                problems.push(Problem::declared(intent.line, message, problem.1));
             }
             for (argument, constraint) in constraints {
                 constrained(name, intent, pattern, (argument, constraint), catalog, problems);
@@ -161,13 +161,13 @@ fn constrained(
     {
         let message = format!("intent `{name}`: parameter `${param}` is not declared");
         let fix = known("params", intent.params.keys());
-        problems.push(Problem::declared(0, message, fix));
+        problems.push(Problem::declared(intent.line, message, fix));
     }
     let ActionPattern::Exact(action) = pattern else { return };
     if let Some(entry) = catalog.get(action).filter(|entry| is_unknown(entry, argument)) {
         let message = format!("intent `{name}`: `{action}` has no argument `{argument}`");
         let fix = known("arguments", entry.arguments.members.keys());
-        problems.push(Problem::declared(0, message, fix));
+        problems.push(Problem::declared(intent.line, message, fix));
     }
 }
 

@@ -97,7 +97,7 @@ pub fn decide(actor: &Actor, call: Call, facts: &Facts) -> Verdict {
 /// What no evidence is given for, whatever policies say.
 fn unfit(subject: &Subject, call: &Call, facts: &Facts) -> Option<Ruling> {
     if !call.is_checked() {
-        return Some(Ruling::deny(Code::DefinitionChanged, "no definition is pinned"));
+        return Some(Ruling::deny(Code::DefinitionUnseen, "no definition is pinned"));
     }
     let task = facts.task.as_ref();
     if subject.task != task.map(|task| task.id) {

@@ -46,7 +46,7 @@ mod written;
 pub use agent::AgentEntry;
 pub use call::{ArgumentError, Call};
 pub use cases::{CaseResult, Question};
-pub use catalog::CatalogEntry;
+pub use catalog::{CatalogEntry, QUERY};
 pub use compiled::{Compiled, compile};
 pub use decide::{Reason, Ruling, Verdict, decide, evaluate};
 pub use difference::{Difference, Direction};

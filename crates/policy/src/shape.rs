@@ -71,10 +71,15 @@ impl Arguments {
         Arguments { members, others: Others::Extra, known: true }
     }
 
-    /// From the parameters of a route; the body and the query have no schema.
-    pub(crate) fn of_route<'a>(params: impl Iterator<Item = &'a str>) -> Arguments {
-        let text = || Member { shape: Some(Shape::Text(None)), required: true };
-        let members = params.map(|name| (name.to_owned(), text())).collect();
+    /// From the parameters of a route and the names that its query may hold; the body has no
+    /// schema.
+    pub(crate) fn of_route<'a>(
+        params: impl Iterator<Item = &'a str>,
+        query: impl Iterator<Item = &'a str>,
+    ) -> Arguments {
+        let text = |required| Member { shape: Some(Shape::Text(None)), required };
+        let params = params.map(|name| (name.to_owned(), text(true)));
+        let members = params.chain(query.map(|name| (name.to_owned(), text(false)))).collect();
         Arguments { members, others: Others::Opaque, known: true }
     }
 

@@ -13,5 +13,6 @@ mod guards;
 mod problems;
 mod published;
 mod records;
+mod routes;
 mod soundness;
 mod world;

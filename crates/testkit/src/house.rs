@@ -124,7 +124,8 @@ impl House {
                 gate.revoke(revoked(state));
             }
         }));
-        gate.know_upstreams(&declared).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
+        let given = upstream::wanted(&declared.upstreams);
+        gate.know_upstreams(&declared, given).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
         gate::settle::recover(&gate, store.recovered()).await;
         Ok(House { gate, store, token })
     }

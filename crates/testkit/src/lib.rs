@@ -5,6 +5,7 @@
 
 pub mod chance;
 pub mod driven;
+pub mod fuzz;
 pub mod house;
 pub mod load;
 pub mod oracle;

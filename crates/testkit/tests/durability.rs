@@ -40,8 +40,8 @@ upstreams:
     http: http://ADDRESS
     actions:
       transfer: { route: POST /transfers, effect: transfer, risk: medium }
-      slow: { route: GET /slow, effect: read, risk: low }
-      large: { route: GET /large, effect: read, risk: low }
+      slow: { route: "GET /slow?ms", effect: read, risk: low }
+      large: { route: "GET /large?bytes", effect: read, risk: low }
 boundaries:
   all: { upstreams: [bank] }
 "#;

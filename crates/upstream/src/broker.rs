@@ -1,6 +1,10 @@
 //! Upstream credentials: where they come from, how they are held, and for which departure one is
 //! lent.
 
+mod lookout;
+
+pub use lookout::Lookout;
+
 use crate::{Departure, Fault, Target, TargetError, limits, local::Server, mcp::caller::Caller};
 use http::{HeaderName, HeaderValue};
 use model::{
@@ -8,7 +12,7 @@ use model::{
     declared::{self, CredentialSource},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -34,6 +38,27 @@ const NOT_A_CREDENTIAL: &[&str] = &[
 
 /// Reads one environment variable; the binary passes the process environment, tests a map.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// For which origins secrets were given: a reference as it is written (`env:AMBIT_SECRET_BANK`),
+/// and the scheme, host and port of each place that it may be sent to (E14).
+pub type Given = BTreeMap<String, BTreeSet<String>>;
+
+/// Which secrets declared upstreams name, and the origins that they would be sent to.
+#[must_use]
+pub fn wanted(upstreams: &BTreeMap<UpstreamName, declared::Upstream>) -> Given {
+    // Only addresses are looked at: nothing is read.
+    let unread = Broker::new(Arc::new(|_| None), None);
+    let mut wanted = Given::new();
+    for (name, upstream) in upstreams {
+        let server = upstream.local.as_ref().map(|local| unread.server(local));
+        if let (Some(source), Ok(target)) =
+            (&upstream.credential, Target::new(name, upstream, server))
+        {
+            wanted.entry(source.to_string()).or_default().insert(target.origin());
+        }
+    }
+    wanted
+}
 
 /// Why a secret is not available. The secret itself is never part of it.
 #[derive(Debug, thiserror::Error)]
@@ -106,11 +131,18 @@ pub struct Broker {
     environment: Environment,
     directory: Option<PathBuf>,
     vault: Option<Arc<dyn Vault>>,
-    targets: RwLock<Arc<Targets>>,
+    published: RwLock<Arc<Published>>,
     held: Mutex<BTreeMap<String, Held>>,
 }
 
 type Targets = BTreeMap<UpstreamName, Arc<Target>>;
+
+/// The upstreams in force, and what was given for them.
+#[derive(Default)]
+struct Published {
+    targets: Targets,
+    given: Given,
+}
 
 /// What changes when a secret does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +206,8 @@ impl Broker {
     /// no upstream yet.
     #[must_use]
     pub fn new(environment: Environment, directory: Option<PathBuf>) -> Broker {
-        let (targets, held) = (RwLock::default(), Mutex::default());
-        Broker { environment, directory, vault: None, targets, held }
+        let (published, held) = (RwLock::default(), Mutex::default());
+        Broker { environment, directory, vault: None, published, held }
     }
 
     /// The same with the vault that `secret:` names.
@@ -193,12 +225,16 @@ impl Broker {
     }
 
     /// Takes over the declared upstreams, all of them or, if one of them is wrong, none.
+    ///
+    /// A secret is lent only for an origin that it was `given` for: whoever may change an address
+    /// does not thereby get the secret (E14).
     pub fn publish(
         &self,
         upstreams: &BTreeMap<UpstreamName, declared::Upstream>,
+        given: Given,
     ) -> Result<(), Vec<BrokerError>> {
-        let targets = self.resolve(upstreams)?;
-        *self.targets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(targets);
+        let published = Published { targets: self.resolve(upstreams)?, given };
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(published);
         Ok(())
     }
 
@@ -207,12 +243,6 @@ impl Broker {
         let clearance = departure.clearance();
         let caller = Caller::acting(clearance.agent(), clearance.subject().user.as_ref());
         self.lend_for(Purpose::Entry(departure.entry()), caller, &departure.action().upstream)
-    }
-
-    /// Whether an answer holds the very secret that was lent for its departure: such an answer must not be returned.
-    #[must_use]
-    pub fn leaks(&self, departure: &Departure, answer: &[u8]) -> bool {
-        self.lend(departure).is_ok_and(|credential| credential.leaks_in(answer))
     }
 
     /// The answer with the secret that was lent for its departure replaced by `***`; `None` if it is not in it.
@@ -282,10 +312,14 @@ impl Broker {
         upstream: &UpstreamName,
     ) -> Result<UpstreamCredential, Fault> {
         let unavailable = |why: String| Fault::ourselves(Code::UpstreamCredential, why);
-        let targets = Arc::clone(&self.targets.read().unwrap_or_else(PoisonError::into_inner));
-        let target = targets
+        let published = Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner));
+        let target = published
+            .targets
             .get(upstream)
             .ok_or_else(|| unavailable(format!("upstream `{upstream}` is not declared")))?;
+        if let Some(source) = target.credential() {
+            published.may_go(source, target).map_err(unavailable)?;
+        }
         let secret = target
             .credential()
             .map(|source| self.secret(source))
@@ -380,6 +414,21 @@ impl Broker {
     }
 }
 
+impl Published {
+    /// Whether the secret was given for this origin; else what to do about it.
+    fn may_go(&self, source: &CredentialSource, target: &Target) -> Result<(), String> {
+        let origins = self.given.get(&source.to_string());
+        let origin = target.origin();
+        if origins.is_some_and(|origins| origins.contains(&origin)) {
+            return Ok(());
+        }
+        let name = target.name();
+        Err(format!(
+            "`{source}` was not given for `{origin}`, where `{name}` is now: if that is right, `ambit upstream credential {name} --confirm`"
+        ))
+    }
+}
+
 impl UpstreamCredential {
     /// The upstream it was lent for: the only place that it is sent to.
     #[must_use]
@@ -417,11 +466,10 @@ impl UpstreamCredential {
         self.secret.clone()
     }
 
-    /// Whether this text holds the secret.
-    pub(crate) fn leaks_in(&self, text: &[u8]) -> bool {
-        let Some(secret) = &self.secret.0 else { return false };
-        let sought = secret.value.strip_prefix("Bearer ").unwrap_or(&secret.value).as_bytes();
-        sought.len() >= limits::SECRET_SOUGHT_BYTES && memchr::memmem::find(text, sought).is_some()
+    /// Looks for the secret in what comes back.
+    #[must_use]
+    pub fn lookout(&self) -> Lookout {
+        Lookout::new(self.secret.0.clone())
     }
 
     fn masked_in(&self, text: &[u8]) -> Option<Vec<u8>> {

@@ -4,6 +4,7 @@
 mod body;
 mod connect;
 mod courier;
+mod destination;
 mod headers;
 
 pub use body::Body;
@@ -16,11 +17,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::Full;
 use hyper_util::{client::legacy, rt::TokioExecutor, rt::TokioTimer};
 use model::Code;
-use std::{error::Error, time::Duration};
+use std::{error::Error, net::SocketAddr, time::Duration};
 use url::Url;
 
 /// How long and how much the client waits and reads.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// For TCP and TLS together.
     pub connect: Duration,
@@ -30,6 +31,8 @@ pub struct Settings {
     pub idle: Duration,
     /// Bytes of one answer.
     pub response_bytes: usize,
+    /// Where Ambit itself listens: never an upstream.
+    pub own: Vec<SocketAddr>,
 }
 
 impl Default for Settings {
@@ -39,6 +42,7 @@ impl Default for Settings {
             first_byte: limits::FIRST_BYTE,
             idle: limits::IDLE,
             response_bytes: limits::RESPONSE_BYTES,
+            own: Vec::new(),
         }
     }
 }
@@ -74,7 +78,7 @@ pub struct Client {
 impl Client {
     /// A client that trusts the platform's certificate authorities.
     pub fn new(settings: Settings) -> Result<Client, SetupError> {
-        let connector = Timed::new(settings.connect).map_err(SetupError)?;
+        let connector = Timed::new(settings.connect, &settings.own).map_err(SetupError)?;
         let http = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -136,6 +140,7 @@ impl Client {
         if let Some((name, value)) = credential.header() {
             headers.insert(name, value);
         }
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut outgoing = Request::new(Full::new(body));
         *outgoing.method_mut() = method;
         *outgoing.uri_mut() = url.as_str().parse().map_err(|_| {
@@ -154,6 +159,15 @@ impl Client {
             Ok(Ok(response)) => response,
         };
         let (mut head, body) = response.into_parts();
+        if head.status.is_informational() {
+            let what = "the upstream wants to speak another protocol on this connection";
+            return Err(Fault::unknown(Code::UpstreamInvalid, what));
+        }
+        if !headers::is_plain(&head.headers) {
+            // Nothing here unpacks it, so nobody would see what is in it, nor how large it becomes.
+            let what = "the answer is encoded, and none but a plain one was asked for";
+            return Err(Fault::unknown(Code::UpstreamInvalid, what));
+        }
         headers::incoming(&mut head.headers, head.status, credential);
         let limits = (self.settings.idle, self.settings.response_bytes);
         Ok(Response::from_parts(head, Body::new(body, limits.0, limits.1)))

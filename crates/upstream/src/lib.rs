@@ -20,7 +20,10 @@ mod limits;
 mod local;
 mod target;
 
-pub use broker::{Broker, BrokerError, Environment, UpstreamCredential, Vault, check_secret};
+pub use broker::{
+    Broker, BrokerError, Environment, Given, Lookout, UpstreamCredential, Vault, check_secret,
+    wanted,
+};
 pub use client::{Body, Client, Courier, HttpRequest, Message, Settings, SetupError};
 pub use departure::Departure;
 pub use fault::{Blame, Fault};

@@ -82,6 +82,16 @@ impl Target {
         self.local.as_ref()
     }
 
+    /// Its scheme, host and port, the port left out where the scheme implies it; of a local server
+    /// all of its address, which names its command.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        match self.local {
+            Some(_) => self.base.to_string(),
+            None => self.base.origin().ascii_serialization(),
+        }
+    }
+
     /// Where its credential comes from.
     #[must_use]
     pub const fn credential(&self) -> Option<&declared::CredentialSource> {

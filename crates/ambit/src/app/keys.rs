@@ -13,6 +13,10 @@ use store::Store;
 
 /// The name under which the current token-signing key is kept.
 const CURRENT: &str = "token-signing";
+/// The name under which the next one is kept, from its announcement on.
+const NEXT: &str = "token-signing-next";
+/// The prefix of the rows of revoked tokens.
+const REVOKED_TOKENS: &str = "revoked/token/";
 
 /// The name under which a development key of an agent is kept.
 pub(crate) fn agent_key_name(agent: &AgentName) -> String {
@@ -28,7 +32,8 @@ pub(super) async fn signing_key(
     if let Some(document) = store.get_key(CURRENT)? {
         return Ok(SigningKey::from_pkcs8(Algorithm::EdDsa, &document)?);
     }
-    let (key, change) = fresh(store, clock.now(), entropy)?;
+    let key = fresh(entropy)?;
+    let change = row(&key, clock.now())?;
     let mut seed = [0_u8; 32];
     entropy.fill(&mut seed);
     let record =
@@ -37,68 +42,173 @@ pub(super) async fn signing_key(
     let pending = pending.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
     let durable = pending.await.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
     drop(durable);
+    // Published first: a key that was not kept signs nothing, one that was not published verifies nothing.
+    store.put_key(CURRENT, key.pkcs8())?;
     Ok(key)
 }
 
-fn fresh(
-    store: &Store,
-    now: Timestamp,
-    entropy: &dyn Entropy,
-) -> anyhow::Result<(SigningKey, StateChange)> {
+fn fresh(entropy: &dyn Entropy) -> anyhow::Result<SigningKey> {
     let mut random = [0_u8; 32];
     entropy.fill(&mut random);
-    let key = SigningKey::from_random(Algorithm::EdDsa, &random)?;
-    store.put_key(CURRENT, key.pkcs8())?;
-    let change = row(&key, now, None)?;
-    Ok((key, change))
+    Ok(SigningKey::from_random(Algorithm::EdDsa, &random)?)
 }
 
-fn row(
-    key: &SigningKey,
-    not_before: Timestamp,
-    not_after: Option<Timestamp>,
-) -> anyhow::Result<StateChange> {
+fn row(key: &SigningKey, from: Timestamp) -> anyhow::Result<StateChange> {
     let jwk = canonical::parse(&key.public().jwk(), &canonical::Limits::ARGUMENTS)?;
-    let mut members = vec![("jwk", jwk), ("not_before", Value::Integer(not_before.seconds()))];
-    if let Some(not_after) = not_after {
-        members.push(("not_after", Value::Integer(not_after.seconds())));
-    }
+    let members = [("jwk", jwk), ("not_before", Value::Integer(from.seconds()))];
     let value = Some(gate::json::object(members).to_bytes());
     Ok(StateChange { key: format!("{}{}", world::TOKEN_KEYS, key.kid()), value })
 }
 
+/// What the term of the key in use asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// Publish the next key, so that whoever caches the set has it before it signs.
+    Announce,
+    /// Sign with the key that was announced.
+    TakeOver,
+}
+
+/// `since`: when the key in use began; `announced`: when the next one begins, if there is one.
+fn due(since: Timestamp, announced: Option<Timestamp>, now: Timestamp) -> Due {
+    match announced {
+        Some(from) if from <= now => Due::TakeOver,
+        Some(_) => Due::Nothing,
+        None if since.after(limits::SIGNING_KEY_TERM) <= now.after(limits::SIGNING_KEY_LEAD) => {
+            Due::Announce
+        }
+        None => Due::Nothing,
+    }
+}
+
+/// What becomes of the keys that no longer sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Old {
+    /// They verify until the last token that they signed has ended.
+    Overlap,
+    /// They verify nothing from now on: they are known to others.
+    Withdraw,
+}
+
 impl App {
-    /// Takes a new signing key into use; the old one verifies until its last token has expired.
-    pub(crate) async fn rotate_signing_key(&self) -> anyhow::Result<()> {
-        let now = self.clock.now();
-        let old = self.signing.load_full();
-        let until = now.after(limits::SIGNING_KEY_OVERLAP);
-        let (key, new_row) = fresh(&self.store, now, self.entropy.as_ref())?;
-        let old_row = row(&old, Timestamp(0), Some(until))?;
-        let reason = "token-signing key rotated".to_owned();
-        self.control(Control { what: "key", reason, changes: vec![old_row, new_row] }).await?;
-        self.signing.store(Arc::new(key));
-        Ok(())
+    /// When a published key begins to sign; `None` if it is not published.
+    fn begins(&self, kid: &str) -> Option<Timestamp> {
+        let state = self.store.state();
+        let row = state.rows.get(&format!("{}{kid}", world::TOKEN_KEYS))?;
+        let row = canonical::parse(row, &canonical::Limits::ARGUMENTS).ok()?;
+        row.get("not_before").and_then(Value::as_i64).map(Timestamp::from_seconds)
     }
 
-    /// Rotates if the key in use is older than its term.
-    pub(crate) async fn rotate_if_due(&self) -> anyhow::Result<bool> {
-        let state = self.store.state();
-        let kid = self.signing.load().kid().to_owned();
-        let row = state
-            .rows
-            .get(&format!("{}{kid}", world::TOKEN_KEYS))
-            .context("the signing key is not published")?;
-        let row = canonical::parse(row, &canonical::Limits::ARGUMENTS)?;
-        let since = row
-            .get("not_before")
-            .and_then(Value::as_i64)
-            .map_or(Timestamp(0), Timestamp::from_seconds);
-        let due = since.after(limits::SIGNING_KEY_TERM) <= self.clock.now();
-        if due {
-            self.rotate_signing_key().await?;
+    /// The key that was announced and does not sign yet.
+    fn announced(&self) -> anyhow::Result<Option<(SigningKey, Timestamp)>> {
+        let Some(document) = self.store.get_key(NEXT)? else { return Ok(None) };
+        let key = SigningKey::from_pkcs8(Algorithm::EdDsa, &document)?;
+        if key.kid() == self.signing.load().kid() {
+            return Ok(None);
         }
-        Ok(due)
+        Ok(self.begins(key.kid()).map(|from| (key, from)))
+    }
+
+    async fn announce(&self, from: Timestamp) -> anyhow::Result<()> {
+        let key = fresh(self.entropy.as_ref())?;
+        self.store.put_key(NEXT, key.pkcs8())?;
+        let reason = format!("token-signing key `{}` announced", key.kid());
+        let changes = vec![row(&key, from)?];
+        self.control(Control { what: "key", reason, changes }).await
+    }
+
+    /// Signs with the announced key. It is kept and in use before the old one loses anything, so that a crash between
+    /// the two leaves keys that verify too long, which the next look puts right.
+    async fn take_over(&self, key: SigningKey, old: Old) -> anyhow::Result<()> {
+        self.store.put_key(CURRENT, key.pkcs8())?;
+        self.signing.store(Arc::new(key));
+        self.retire(old).await
+    }
+
+    /// Ends keys that no longer sign, and drops those that have ended.
+    async fn retire(&self, old: Old) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let until = Value::Integer(now.after(limits::SIGNING_KEY_OVERLAP).seconds());
+        let current = self.signing.load_full();
+        let next = self.announced()?.map(|(key, _)| key.kid().to_owned());
+        let mut changes = Vec::new();
+        let state = self.store.state();
+        for (kid, bytes) in world::rows(&state, world::TOKEN_KEYS) {
+            if kid == current.kid() || next.as_deref() == Some(kid) {
+                continue;
+            }
+            let mut row = canonical::parse(bytes, &canonical::Limits::ARGUMENTS)?;
+            let ends = row.get("not_after").and_then(Value::as_i64).map(Timestamp::from_seconds);
+            let value = match (old, ends) {
+                (Old::Withdraw, _) => None,
+                (Old::Overlap, Some(ends)) if ends < now => None,
+                (Old::Overlap, Some(_)) => continue,
+                (Old::Overlap, None) => {
+                    let Value::Object(members) = &mut row else { continue };
+                    members.insert("not_after".to_owned(), until.clone())?;
+                    Some(row.to_bytes())
+                }
+            };
+            changes.push(StateChange { key: format!("{}{kid}", world::TOKEN_KEYS), value });
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let reason = match old {
+            Old::Overlap => "old token-signing keys end".to_owned(),
+            Old::Withdraw => "old token-signing keys withdrawn".to_owned(),
+        };
+        self.control(Control { what: "key", reason, changes }).await
+    }
+
+    /// Takes a new signing key into use at once: whoever has cached the key set learns it late.
+    pub(crate) async fn rotate_now(&self, old: Old) -> anyhow::Result<()> {
+        self.announce(self.clock.now()).await?;
+        let (key, _) = self.announced()?.context("the announced key is not there")?;
+        self.take_over(key, old).await
+    }
+
+    /// Announces, takes over and ends signing keys as their terms say.
+    pub(crate) async fn rotate_if_due(&self) -> anyhow::Result<()> {
+        let now = self.clock.now();
+        let announced = self.announced()?;
+        let from = announced.as_ref().map(|(_, from)| *from);
+        let kid = self.signing.load().kid().to_owned();
+        let due = match self.begins(&kid) {
+            Some(since) => due(since, from, now),
+            // Its key was withdrawn, and the process ended before the new one was in use.
+            None if announced.is_some() => Due::TakeOver,
+            None => return self.rotate_now(Old::Overlap).await,
+        };
+        match (due, announced) {
+            (Due::TakeOver, Some((key, _))) => self.take_over(key, Old::Overlap).await,
+            (Due::Announce, _) => self.announce(now.after(limits::SIGNING_KEY_LEAD)).await,
+            (Due::TakeOver | Due::Nothing, _) => self.retire(Old::Overlap).await,
+        }
+    }
+
+    /// Drops what is remembered of tokens that have ended by themselves: they are refused without it.
+    pub(crate) async fn forget_ended_tokens(&self) -> anyhow::Result<()> {
+        let state = self.store.state();
+        let now = self.clock.now();
+        let has_ended = |row: &[u8]| {
+            let row = canonical::parse(row, &canonical::Limits::ARGUMENTS).ok();
+            let until = row.as_ref().and_then(|row| row.get("until")).and_then(Value::as_i64);
+            until.is_some_and(|until| {
+                Timestamp::from_seconds(until).after(limits::REVOKED_KEPT) < now
+            })
+        };
+        let ended = world::rows(&state, REVOKED_TOKENS).filter(|(_, row)| has_ended(row));
+        let changes: Vec<StateChange> = ended
+            .take(limits::ENDED_PER_LOOK)
+            .map(|(id, _)| StateChange { key: format!("{REVOKED_TOKENS}{id}"), value: None })
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("{} revoked tokens have ended", changes.len());
+        self.control(Control { what: "expire", reason, changes }).await
     }
 
     /// In development: makes keys for the agents that declare none, and publishes their public halves.
@@ -132,5 +242,31 @@ impl App {
             format!("Ambit holds no key of agent `{agent}`: it declares `keys:`, so only it can sign, or it is unknown")
         })?;
         Ok(AgentKey::from_pkcs8(Algorithm::EdDsa, &document)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_published_longer_than_the_set_is_cached_before_it_signs() {
+        let begun = Timestamp::from_seconds(1_800_000_000);
+        let at = |seconds: i64| begun.after(model::Duration::seconds(seconds));
+        let term = limits::SIGNING_KEY_TERM.as_seconds();
+        let lead = limits::SIGNING_KEY_LEAD.as_seconds();
+        assert!(lead >= 2 * i64::from(issuer::limits::CACHE_SECONDS));
+        let check = |now: i64, announced: Option<i64>, expected: Due| {
+            assert_eq!(due(begun, announced.map(at), at(now)), expected, "{now} {announced:?}");
+        };
+        check(0, None, Due::Nothing);
+        check(term - lead - 1, None, Due::Nothing);
+        check(term - lead, None, Due::Announce);
+        check(term - lead, Some(term), Due::Nothing);
+        check(term - 1, Some(term), Due::Nothing);
+        check(term, Some(term), Due::TakeOver);
+        // Off for a month: announced late, and still announced before it signs.
+        check(30 * term, None, Due::Announce);
+        check(30 * term, Some(30 * term + lead), Due::Nothing);
     }
 }

@@ -80,7 +80,10 @@ pub(crate) fn agent_keys(state: &State, agent: &str) -> Option<Vec<u8>> {
     state.rows.get(&format!("{AGENT_KEYS}{agent}")).map(|row| row.to_vec())
 }
 
-fn rows<'a>(state: &'a State, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+pub(super) fn rows<'a>(
+    state: &'a State,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a str, &'a [u8])> {
     let from = state.rows.range(prefix.to_owned()..);
     from.map_while(move |(key, row)| Some((key.strip_prefix(prefix)?, row.as_ref())))
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     cli::{
-        self, Agent, Command, FreezeCommand, Ledger, Revoke, Secret, Task, TokenFormat, Trace,
+        self, Agent, Command, FreezeCommand, Key, Ledger, Revoke, Secret, Task, TokenFormat, Trace,
         Upstream,
     },
     config,
@@ -110,6 +110,9 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             let request = Request::Revoke { kind, name: options.name, reason: options.reason };
             (options.data.data, request, views::members)
         }
+        Command::Key(Key::Rotate { withdraw, data }) => {
+            (data.data, Request::KeyRotate { withdraw }, views::members)
+        }
         Command::Trace(Trace::List(options)) => {
             let cli::TraceList { which, limit, data } = options;
             (data.data, Request::TraceList { which, limit }, views::traces)
@@ -129,6 +132,9 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
         }
         Command::Upstream(Upstream::Pin { name, data }) => {
             (data.data, Request::UpstreamPin { name }, views::members)
+        }
+        Command::Upstream(Upstream::Credential { name, confirm, data }) => {
+            (data.data, Request::UpstreamCredential { name, confirm }, views::members)
         }
         Command::Secret(Secret::List(data)) => (data.data, Request::SecretList, views::secrets),
         Command::Secret(Secret::Rm { name, force, data }) => {

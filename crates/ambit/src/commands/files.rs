@@ -3,6 +3,7 @@
 use crate::{
     cli::{Check, Declared, Policy},
     config::{self, ConfigError, Loaded},
+    control::Failed,
     exit::Exit,
     output::{Output, table},
     views,
@@ -130,6 +131,9 @@ pub(super) fn check(options: &Check, output: &Output) -> anyhow::Result<Exit> {
             Some(intent) => Some((Name::new(intent)?, canonical_object(&params)?)),
         },
     };
+    if compiled.agent(&question.agent).is_none() {
+        return Err(unknown_agent(&question.agent, &compiled));
+    }
     let explanation = compiled.check(&question, now());
     output.answer(&views::explanation(&explanation), views::check)?;
     Ok(match explanation.decision {
@@ -137,6 +141,16 @@ pub(super) fn check(options: &Check, output: &Output) -> anyhow::Result<Exit> {
         Decision::Ask => Exit::Asked,
         Decision::Deny => Exit::Denied,
     })
+}
+
+/// A mistake of who asked, not a decision: there is nobody to decide about.
+fn unknown_agent(agent: &Name, compiled: &policy::Compiled) -> anyhow::Error {
+    let known: Vec<&str> = compiled.declared().agents.keys().map(Name::as_str).collect();
+    let known = match known.as_slice() {
+        [] => "no agent is declared".to_owned(),
+        known => format!("known: {}", known.join(", ")),
+    };
+    Failed { exit: Exit::Usage, message: format!("no agent `{agent}`; {known}") }.into()
 }
 
 /// `ambit policy …`

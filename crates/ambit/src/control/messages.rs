@@ -46,6 +46,8 @@ pub(crate) enum Request {
     FreezeList,
     /// Revokes.
     Revoke { kind: Which, name: String, reason: String },
+    /// Takes a new token-signing key into use at once.
+    KeyRotate { withdraw: bool },
     /// Makes this declared state the one in force.
     Apply { files: Files, reason: Option<String>, skip_tests: bool },
     /// What applying it would change.
@@ -76,6 +78,8 @@ pub(crate) enum Request {
     LedgerExport { file: String },
     /// Accepts an upstream's definitions.
     UpstreamPin { name: String },
+    /// Shows for which addresses an upstream's credential was given, or gives it for the present one.
+    UpstreamCredential { name: String, confirm: bool },
     /// Sets a secret of the vault.
     SecretSet { name: String, value: SecretText },
     /// The vault's secrets, without their values.

@@ -1,7 +1,10 @@
 //! Pins what a model reads before a call: tool definitions are recorded at first sight, and a changed one is
 //! quarantined until a person accepts it (S17).
 
-use crate::app::{App, Control, world};
+use crate::{
+    app::{App, Control, world},
+    ops,
+};
 use model::{
     ActionId, UpstreamName,
     declared::{Declared, Upstream, UpstreamKind},
@@ -11,10 +14,8 @@ use std::sync::Arc;
 
 /// Looks at every MCP upstream of a declared state that is about to be applied.
 pub(crate) async fn pin_new(app: &Arc<App>, declared: &Declared) {
-    if let Err(errors) = app.gate.know_upstreams(declared) {
-        for error in errors {
-            tracing::error!(%error, "an upstream cannot be used, so none was taken over");
-        }
+    if let Err(error) = app.know_upstreams(declared).await {
+        tracing::error!(%error, "the declared upstreams cannot be used");
         return;
     }
     for (name, upstream) in &declared.upstreams {
@@ -36,11 +37,9 @@ pub(crate) async fn pin_again(app: &Arc<App>) {
 pub(crate) async fn pin(app: &Arc<App>, name: &UpstreamName) -> anyhow::Result<usize> {
     let declared = world::declared(&app.store.state())?;
     let upstream = declared.upstreams.get(name);
-    let upstream = upstream.ok_or_else(|| anyhow::anyhow!("no upstream `{name}` is declared"))?;
-    app.gate.know_upstreams(&declared).map_err(|errors| {
-        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("{}", told.join("; "))
-    })?;
+    let upstream =
+        upstream.ok_or_else(|| ops::usage(format!("no upstream `{name}` is declared")))?;
+    app.know_upstreams(&declared).await?;
     let changes = changes(app, name, upstream, true).await?;
     let count = changes.iter().filter(|change| change.key.starts_with(world::PINS)).count();
     if !changes.is_empty() {
@@ -65,6 +64,26 @@ async fn look(app: &Arc<App>, name: &UpstreamName, upstream: &Upstream, accept: 
     }
 }
 
+/// Tools that are declared by name and that the upstream does not have: said once each, and again only after they were
+/// there.
+fn warn_of_lacking(
+    app: &App,
+    name: &UpstreamName,
+    upstream: &Upstream,
+    seen: &[(String, Vec<u8>)],
+) {
+    for operation in upstream.actions.keys() {
+        let lacking = format!("lacking {name}.{operation}");
+        if seen.iter().any(|(tool, _)| tool == operation) {
+            app.told.forget(&lacking);
+        } else if app.told.first(lacking) {
+            tracing::warn!(
+                "`{name}` has no tool `{operation}`: its calls are refused as `definition_unseen`; correct the name in `ambit.yaml`, or the upstream"
+            );
+        }
+    }
+}
+
 async fn changes(
     app: &Arc<App>,
     name: &UpstreamName,
@@ -72,6 +91,7 @@ async fn changes(
     accept: bool,
 ) -> anyhow::Result<Vec<StateChange>> {
     let seen = app.gate.definitions_of(name).await?;
+    warn_of_lacking(app, name, upstream, &seen);
     let state = app.store.state();
     let mut changes = Vec::new();
     for (operation, bytes) in seen {

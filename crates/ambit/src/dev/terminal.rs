@@ -124,15 +124,26 @@ fn show(ask: &Shown) {
     let whom =
         if ask.user.is_empty() { String::new() } else { format!(" for {}", visible(&ask.user)) };
     say(&format!(
-        "\n⧗ {} wants {}{whom}\n  arguments  {}\n  rule       {} (asks {})\n  until      {}\n  handle     {}\n  approve once? [y/n] ",
+        "\n⧗ {} wants {}{whom}\n{}  arguments  {}\n  rule       {} (asks {})\n  until      {}\n  handle     {}\n  approve once? [y/n] ",
         ask.agent,
         ask.action,
+        first(ask),
         visible(&String::from_utf8_lossy(&ask.arguments)),
         ask.rules.join(", "),
         ask.approvers,
         ask.until,
         ask.id,
     ));
+}
+
+/// The arguments that the catalog's `show:` names, each on a line, before all of them.
+fn first(ask: &Shown) -> String {
+    let arguments = canonical::parse(&ask.arguments, &canonical::Limits::ARGUMENTS).ok();
+    let line = |name: &String| {
+        let value = arguments.as_ref()?.get(name)?.to_bytes();
+        Some(format!("  {name:9}  {}\n", visible(&String::from_utf8_lossy(&value))))
+    };
+    ask.show.iter().filter_map(line).collect()
 }
 
 /// Text as it is, with what a terminal would obey, or an eye would miss, made visible.

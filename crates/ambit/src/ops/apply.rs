@@ -109,6 +109,11 @@ pub(crate) async fn apply_as(app: &App, loaded: &Loaded, how: How) -> anyhow::Re
             members.insert("revision".into(), rev.into());
         }
     }
+    let withheld = app.know_upstreams(&loaded.declared).await?;
+    if let Some(answer) = answer.as_object_mut().filter(|_| !withheld.is_empty()) {
+        let names = withheld.iter().map(|name| name.as_str()).collect();
+        answer.insert("credentials_withheld".into(), names);
+    }
     Ok(answer)
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn doctor(app: &Arc<App>) -> anyhow::Result<Value> {
     clock(app, &mut probes);
     let state = app.store.state();
     let declared = world::declared(&state)?;
-    match app.gate.know_upstreams(&declared) {
+    match app.gate.know_upstreams(&declared, app.given()?) {
         Ok(()) => probes.add(State::Ok, "secrets", "every referenced secret is there", ""),
         Err(errors) => {
             for error in errors {

@@ -8,7 +8,7 @@ use super::{
     usage,
 };
 use crate::{
-    app::{App, Control},
+    app::{App, Control, Old},
     control::Which,
     limits,
 };
@@ -18,6 +18,12 @@ use serde_json::{Value, json};
 /// The row of a frozen agent.
 pub(super) fn frozen(agent: &AgentName) -> String {
     format!("frozen/agent/{agent}")
+}
+
+/// Takes a new token-signing key into use at once.
+pub(super) async fn rotate_key(app: &App, withdraw: bool) -> anyhow::Result<Value> {
+    app.rotate_now(if withdraw { Old::Withdraw } else { Old::Overlap }).await?;
+    Ok(json!({ "kid": app.signing.load().kid(), "withdrawn": withdraw }))
 }
 
 /// Stops what the selector names until a person lets it go.
@@ -98,7 +104,12 @@ pub(super) async fn revoke(
     let name =
         known.ok_or_else(|| usage(format!("`{name}` is not the id of a {}", which.as_str())))?;
     let key = format!("revoked/{}/{name}", which.as_str());
-    let change = StateChange { key, value: Some(because(app, &reason)) };
+    let value = match which {
+        // It has ended by then, whenever it was issued.
+        Which::Token => ended_by(app, &reason),
+        Which::Task | Which::Agent => because(app, &reason),
+    };
+    let change = StateChange { key, value: Some(value) };
     app.control(Control { what: "revoke", reason, changes: vec![change] }).await?;
     Ok(json!({ "revoked": which.as_str(), "name": name, "calls_ended": calls_ended(app).await }))
 }
@@ -114,6 +125,18 @@ async fn calls_ended(app: &App) -> bool {
 
 fn names(selected: &[Selected]) -> Vec<String> {
     selected.iter().map(Selected::text).collect()
+}
+
+fn ended_by(app: &App, reason: &str) -> Vec<u8> {
+    let now = app.clock.now();
+    let until = now.after(limits::SIGNING_KEY_OVERLAP).seconds();
+    gate::json::object([
+        ("at", now.to_string().as_str().into()),
+        ("reason", reason.into()),
+        ("until", canonical::Value::Integer(until)),
+        ("v", canonical::Value::Integer(1)),
+    ])
+    .to_bytes()
 }
 
 fn because(app: &App, reason: &str) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Accepts an upstream's tool definitions, and writes them where files alone can be validated with them.
+//! What a person accepts of an upstream: its tool definitions, and that its credential goes to its address.
 
 use super::usage;
 use crate::{
@@ -10,6 +10,15 @@ use anyhow::Context as _;
 use model::Name;
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// Where an upstream's credential was given for; gives it for where the upstream is now, if that is confirmed.
+pub(super) async fn credential(app: &App, name: &str, confirm: bool) -> anyhow::Result<Value> {
+    let upstream = Name::new(name).map_err(|error| usage(error.to_string()))?;
+    if confirm {
+        app.give_credential(&upstream).await?;
+    }
+    app.credential(&upstream)
+}
 
 /// Accepts what the upstream shows now, and writes `ambit.lock` beside the gate's configuration.
 pub(super) async fn pin(app: &Arc<App>, name: &str) -> anyhow::Result<Value> {

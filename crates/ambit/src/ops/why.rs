@@ -40,22 +40,32 @@ pub(super) async fn why(
         None => Filter { agent, newest_first: true, ..Filter::default() },
     };
     let found = records(app, filter).await?;
-    let decisions = found.iter().filter(|record| {
-        matches!(record.leaf.kind, RecordKind::Opened | RecordKind::Refused | RecordKind::Asked)
-    });
-    let mut decisions = decisions.filter(|record| action(record).is_some());
-    let record = match of {
-        Some(_) => decisions.next(),
-        None => decisions.find(|record| is_refusal(record)),
+    let is_asked_for = |record: &&Record| match record.leaf.kind {
+        RecordKind::Opened => action(record).is_some() && (of.is_some() || would(record)),
+        RecordKind::Refused | RecordKind::Asked => action(record).is_some(),
+        RecordKind::Token => of.is_none() && is_refused(record),
+        RecordKind::Sampled => of.is_none(),
+        RecordKind::Outcome
+        | RecordKind::Answered
+        | RecordKind::Control
+        | RecordKind::Task
+        | RecordKind::Correction
+        | RecordKind::Presented => false,
     };
     // That a human was asked is two records: the question has the reasons.
-    let record = record.map(|record| question(&found, record));
+    let record = found.iter().find(is_asked_for).map(|record| question(&found, record));
     let record = record.ok_or_else(|| {
         usage(
             of.map_or_else(|| "nothing was refused".into(), |of| format!("no decision of `{of}`")),
         )
     })?;
-    Ok(explain(app, &app.gate.world(), record))
+    Ok(if record.leaf.kind == RecordKind::Token {
+        refused_token(record)
+    } else if record.leaf.kind == RecordKind::Sampled {
+        stranger(record)
+    } else {
+        explain(app, &app.gate.world(), record)
+    })
 }
 
 /// The question that a call was answered with, if it waits for a human.
@@ -69,13 +79,62 @@ fn question<'a>(found: &'a [Record], record: &'a Record) -> &'a Record {
     found.iter().find(same).unwrap_or(record)
 }
 
-/// Refused, asked, or let pass only because the agent is observed.
-fn is_refusal(record: &Record) -> bool {
-    let would = || {
-        let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
-        text(&envelope, "decision").is_some_and(|decision| decision.starts_with("would_"))
-    };
-    record.leaf.kind != RecordKind::Opened || would()
+/// A record of the token service that says no.
+fn is_refused(record: &Record) -> bool {
+    let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
+    text(&envelope, "decision").as_deref() == Some("deny")
+}
+
+/// Why an agent got no token.
+fn refused_token(record: &Record) -> Value {
+    let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
+    let arguments =
+        record.personal.as_ref().map(|personal| read(&personal.arguments)).unwrap_or_default();
+    let code = text(&envelope, "code").and_then(|code| Code::parse(&code));
+    let agent = text(&envelope, "agent").unwrap_or_default();
+    let reason = text(&envelope, "detail").unwrap_or_default();
+    let fix = code.map(Code::fix).unwrap_or_default();
+    json!({
+        "at": record.leaf.at.to_string(),
+        "agent": agent,
+        "action": "token",
+        "arguments": arguments,
+        "decision": "deny",
+        "code": envelope.get("code"),
+        "detail": reason,
+        "sentence": format!("the token service refused agent `{agent}`: {reason}; {fix}"),
+        "evaluated_on": "the record alone: no policy was asked",
+    })
+}
+
+/// Why requests were refused before anybody was believed: the last one that was sampled.
+fn stranger(record: &Record) -> Value {
+    let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
+    let code = text(&envelope, "code").and_then(|code| Code::parse(&code));
+    let door = format!(
+        "/{}/{}",
+        text(&envelope, "edge").unwrap_or_default(),
+        text(&envelope, "upstream").unwrap_or_default()
+    );
+    let count = envelope.get("refused").and_then(Value::as_u64).unwrap_or_default();
+    let (sentence, fix) =
+        code.map_or(("it is not known why", ""), |code| (code.sentence(), code.fix()));
+    json!({
+        "at": record.leaf.at.to_string(),
+        "agent": Value::Null,
+        "action": door,
+        "decision": "deny",
+        "code": envelope.get("code"),
+        "refused": count,
+        "sentence": format!("a request at `{door}` was refused before anybody was believed: {sentence}; {fix} ({count} were refused like this since the gate started)"),
+        "evaluated_on": "a sample: such requests are counted, and one in a second is recorded",
+    })
+}
+
+/// Let pass only because the agent is observed.
+fn would(record: &Record) -> bool {
+    let envelope = record.envelope.as_deref().map(read).unwrap_or_default();
+    text(&envelope, "decision").is_some_and(|decision| decision.starts_with("would_"))
 }
 
 fn action(record: &Record) -> Option<ActionId> {

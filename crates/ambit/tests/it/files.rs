@@ -265,6 +265,15 @@ fn check_says_what_would_be_and_why() {
         --- stderr
     "#]],
     );
+    check(
+        GOOD,
+        &["check", "nobody", "tickets.read", "id=1"],
+        2,
+        &expect![[r#"
+        --- stderr
+        error: no agent `nobody`; known: helpdesk
+    "#]],
+    );
 }
 
 #[test]

@@ -288,7 +288,12 @@ pub(crate) static ACTION: Shape = Shape {
         ),
         key("data", Optional, List(&Text(DATA)), "Data classes that it touches."),
         key("resource", Optional, Object(&RESOURCE), "Which resource it names."),
-        key("route", Optional, Text(ROUTE), "For HTTP: `POST /users/{user}/password-reset`."),
+        key(
+            "route",
+            Optional,
+            Text(ROUTE),
+            "For HTTP: `POST /users/{user}/password-reset`; names that may come in the query: `GET /users?page&sort`.",
+        ),
         key("returns", Optional, List(&Text(POINTER)), "JSON pointers kept of its result."),
         later("untrusted", List(&Text(POINTER)), "Parts of its result that others wrote."),
         later("consequential", List(&Text(WORD)), "Arguments that decide what it does."),

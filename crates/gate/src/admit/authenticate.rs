@@ -1,7 +1,7 @@
 //! Turns a presented credential into an [`Actor`], or refuses a stranger.
 
 use crate::{ActionRequest, Edge, Gate, Refusal, World, admit, mediate::Credential};
-use identity::{Actor, Presented, Verified};
+use identity::{Actor, Presented, VerificationKeys, Verified};
 use model::{
     Code, Digest, TraceId, UpstreamName,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable},
@@ -63,7 +63,7 @@ pub async fn greet(
 
 impl Gate {
     /// Whether a credential's token is one of ours and in time; its proof and its door are not looked at. Edges ask it
-    /// before they read more of a body than a stranger may send.
+    /// before they read more of a body than a stranger may send, and before they keep a connection.
     pub(crate) fn knows(&self, credential: Option<&Credential>) -> bool {
         credential.is_some_and(|credential| believed(self, &self.world(), credential).is_ok())
     }
@@ -99,12 +99,23 @@ fn believed(
 ) -> Result<Arc<Verified>, identity::CredentialError> {
     let now = gate.clock.now();
     let (token, digest) = (credential.token(), credential.digest());
-    if let Some(verified) = gate.tokens.get(digest).filter(|verified| verified.expires() > now) {
-        return Ok(verified);
+    let stands = |believed: &Believed| {
+        believed.token.expires() > now && Arc::ptr_eq(&believed.keys, &world.keys)
+    };
+    if let Some(believed) = gate.tokens.get(digest).filter(stands) {
+        return Ok(believed.token);
     }
     let fresh = Arc::new(Verified::verify(token, &world.keys, &gate.settings.issuer, now)?);
-    gate.tokens.insert(*digest, Arc::clone(&fresh));
+    let believed = Believed { keys: Arc::clone(&world.keys), token: Arc::clone(&fresh) };
+    gate.tokens.insert(*digest, believed);
     Ok(fresh)
+}
+
+/// A verified token, with the set of keys that it was verified under.
+#[derive(Clone)]
+pub(crate) struct Believed {
+    keys: Arc<VerificationKeys>,
+    token: Arc<Verified>,
 }
 
 /// An authenticated request that is no action, taken or refused.

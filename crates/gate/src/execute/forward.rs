@@ -62,8 +62,9 @@ pub async fn forward(
 ) -> Result<Response, Failure> {
     rehearse(gate, exchange, &request).await?;
     let traceparent = request.traceparent;
+    let credential = gate.broker.lend(exchange.departure())?;
+    exchange.lent(credential.lookout());
     let departure = exchange.departure();
-    let credential = gate.broker.lend(departure)?;
     let response = match request.outbound {
         Outbound::Mcp { progress } => {
             let call = mcp::ToolCall { progress, traceparent, dry_run: None };

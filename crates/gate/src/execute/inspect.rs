@@ -214,9 +214,9 @@ const UNMASKABLE: &str = "parts of this action's answer are masked, and the answ
 /// Why an answer is withheld: its fields cannot be told apart.
 const UNNAMED: &str = "this action returns only named fields, and the answer is not a JSON object";
 /// Why an answer is withheld: it would hand the agent what only the gate may hold.
-const LEAK: &str = "the answer holds the credential that the upstream was called with";
+pub(super) const LEAK: &str = "the answer holds the credential that the upstream was called with";
 
-fn withheld(exchange: &Exchange, why: &str) -> (Result<Reply, Refusal>, Ending) {
+pub(super) fn withheld(exchange: &Exchange, why: &str) -> (Result<Reply, Refusal>, Ending) {
     tracing::warn!(entry = %exchange.entry(), action = %exchange.catalog().id, why, "an answer was withheld");
     let refusal = Refusal {
         entry: Some(exchange.entry()),

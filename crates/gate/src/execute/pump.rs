@@ -29,8 +29,7 @@ pub(crate) async fn pump(
     match stream {
         Streaming::Mcp(messages) => pump_mcp(exchange, watch, messages, frames).await,
         Streaming::Http(parts, ahead, body) => {
-            let begun = (parts.status.as_u16(), ahead);
-            pump_http(exchange, watch, begun, body, frames).await;
+            pump_http(exchange, watch, &parts, ahead, body, frames).await;
         }
     }
 }
@@ -50,7 +49,8 @@ async fn pump_mcp(
         match next {
             Some(Ok(mcp::Message::Notification(notification))) => {
                 if exchange.leaks(&notification.to_bytes()) {
-                    continue;
+                    let (withheld, ending) = inspect::withheld(&exchange, inspect::LEAK);
+                    break (Some(withheld), ending);
                 }
                 match handed(&frames, Frame::Notification(notification), &mut watch).await {
                     Handed::On => {}
@@ -89,37 +89,55 @@ fn stopped(code: Code, exchange: &Exchange) -> (Option<Result<Reply, Refusal>>, 
 async fn pump_http(
     mut exchange: Exchange,
     mut watch: Watch,
-    (status, ahead): (u16, Bytes),
+    parts: &http::response::Parts,
+    ahead: Bytes,
     mut body: upstream::Body,
     frames: mpsc::Sender<Frame>,
 ) {
-    let mut running = Context::new(&SHA256);
-    let mut bytes = 0_u64;
-    let mut held = ahead;
+    let (status, live) = (parts.status.as_u16(), is_live(parts));
+    let mut passing = Passing { running: Context::new(&SHA256), bytes: 0 };
+    let mut lookout = exchange.lookout();
+    let mut held = Bytes::new();
+    let mut next = Some(ahead);
     let (last, word, code) = loop {
-        let next = tokio::select! {
-            next = body.frame() => next,
-            () = frames.closed() => break (None, "unknown", Some(Code::UpstreamTimeout)),
-            code = watch.cut(Duration::ZERO) => break (Some(Err(code)), "unknown", Some(code)),
-        };
-        let data = match next {
+        let data = match next.take() {
+            Some(ahead) => ahead,
             None => {
-                break (Some(Ok(held.clone())), if status < 400 { "done" } else { "failed" }, None);
+                let frame = tokio::select! {
+                    frame = body.frame() => frame,
+                    () = frames.closed() => break (None, "unknown", Some(Code::UpstreamTimeout)),
+                    code = watch.cut(Duration::ZERO) => {
+                        break (Some(Err(code)), "unknown", Some(code));
+                    }
+                };
+                match frame {
+                    None => {
+                        let rest = [held, lookout.rest()].concat();
+                        let word = if status < 400 { "done" } else { "failed" };
+                        break (Some(Ok(Bytes::from(rest))), word, None);
+                    }
+                    Some(Err(_)) => {
+                        let code = Code::UpstreamInvalid;
+                        break (Some(Err(code)), "unknown", Some(code));
+                    }
+                    Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                }
             }
-            Some(Err(_)) => {
-                break (Some(Err(Code::UpstreamInvalid)), "unknown", Some(Code::UpstreamInvalid));
-            }
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        let Some(data) = lookout.pass(data) else {
+            let code = Code::ResultWithheld;
+            tracing::warn!(entry = %exchange.entry(), why = inspect::LEAK, "a stream was broken off");
+            break (Some(Err(code)), "done", Some(code));
         };
         if data.is_empty() {
             continue;
         }
-        let ready = std::mem::replace(&mut held, data);
-        running.update(&ready);
-        bytes = bytes.saturating_add(u64::try_from(ready.len()).unwrap_or(u64::MAX));
+        // Of a stream whose parts mean something alone, only its end is withheld; of any other, its last part.
+        let ready = if live { data } else { std::mem::replace(&mut held, data) };
         if ready.is_empty() {
             continue;
         }
+        passing.note(&ready);
         match handed(&frames, Frame::Bytes(ready), &mut watch).await {
             Handed::On => {}
             Handed::Gone => break (None, "unknown", Some(Code::UpstreamTimeout)),
@@ -128,11 +146,9 @@ async fn pump_http(
     };
     drop(body);
     if let Some(Ok(rest)) = &last {
-        running.update(rest);
-        bytes = bytes.saturating_add(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+        passing.note(rest);
     }
-    let digest = inspect::hex(&running.finish());
-    let ending = Ending { word, code, status: Some(status), bytes, digest, dropped: 0, masked: 0 };
+    let ending = passing.ending(word, code, status);
     let written = settle::write(&mut exchange, ending).await;
     drop(watch);
     let trace = exchange.trace();
@@ -141,6 +157,39 @@ async fn pump_http(
         Err(code) => Err(Refusal::new(code, trace)),
     });
     finish(frames, last, written).await;
+}
+
+/// Whether a body is read part by part while it comes: an event held back would be an event too late.
+fn is_live(parts: &http::response::Parts) -> bool {
+    let kind = parts.headers.get(http::header::CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+    let live: [&[u8]; 2] = [b"text/event-stream", b"application/x-ndjson"];
+    kind.is_some_and(|kind| live.iter().any(|live| kind.starts_with(live)))
+}
+
+/// Size and digest of what was handed on so far.
+struct Passing {
+    running: Context,
+    bytes: u64,
+}
+
+impl Passing {
+    fn note(&mut self, bytes: &Bytes) {
+        self.running.update(bytes);
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    }
+
+    fn ending(self, word: &'static str, code: Option<Code>, status: u16) -> Ending {
+        let digest = inspect::hex(&self.running.finish());
+        Ending {
+            word,
+            code,
+            status: Some(status),
+            bytes: self.bytes,
+            digest,
+            dropped: 0,
+            masked: 0,
+        }
+    }
 }
 
 async fn finish(

@@ -1,11 +1,11 @@
 //! The duty to close: whoever holds an [`Exchange`] owes its entry one outcome.
 
 use super::Outcome;
-use crate::{ActionRequest, Gate, execute::Ending};
+use crate::{ActionRequest, Gate, admit::seats::Seat, execute::Ending};
 use model::{Code, EntryId, Timestamp, TraceId, declared::After, record::KeyScope};
 use policy::CatalogEntry;
 use std::sync::Arc;
-use upstream::Departure;
+use upstream::{Departure, Lookout};
 
 /// An open entry that waits for its outcome. Dropped unclosed (a panic, a cancelled task), it queues `unknown`.
 #[must_use]
@@ -19,11 +19,18 @@ pub struct Exchange {
     scope: KeyScope,
     begun: Timestamp,
     owed: bool,
+    lookout: Lookout,
+    _seat: Seat,
 }
 
 impl Exchange {
     /// Takes over the duty for an entry that was opened.
-    pub fn begin(gate: Arc<Gate>, departure: Departure, request: &ActionRequest) -> Exchange {
+    pub fn begin(
+        gate: Arc<Gate>,
+        departure: Departure,
+        seat: Seat,
+        request: &ActionRequest,
+    ) -> Exchange {
         let clearance = departure.clearance();
         Exchange {
             entry: clearance.entry(),
@@ -33,6 +40,8 @@ impl Exchange {
             scope: model::record::Recordable::scope(clearance),
             begun: gate.clock.now(),
             owed: true,
+            lookout: Lookout::default(),
+            _seat: seat,
             gate,
             departure,
         }
@@ -67,10 +76,21 @@ impl Exchange {
         &mut self.departure
     }
 
+    /// Notes which secret was lent for this call.
+    pub fn lent(&mut self, lookout: Lookout) {
+        self.lookout = lookout;
+    }
+
     /// Whether an answer holds the secret that was lent for this call.
     #[must_use]
     pub fn leaks(&self, answer: &[u8]) -> bool {
-        self.gate.broker.leaks(&self.departure, answer)
+        self.lookout.finds(answer)
+    }
+
+    /// Looks for the lent secret in a stream.
+    #[must_use]
+    pub fn lookout(&self) -> Lookout {
+        self.lookout.clone()
     }
 
     /// An answer with the secret that was lent for this call replaced; `None` if it is not in it.

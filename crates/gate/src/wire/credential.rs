@@ -1,14 +1,29 @@
 //! Reads the credential of a request from its headers, without believing it.
 
 use crate::mediate::Credential;
-use ::http::{HeaderMap, header::AUTHORIZATION};
+use ::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use identity::Scheme;
 use model::{TaskId, TraceId};
 
 /// The access token and proof of a request; `None` if none came, or more than one of a kind (then none is taken).
 #[must_use]
 pub fn read(headers: &HeaderMap, method: &str, url: String) -> Option<Credential> {
-    let authorization = single(headers, AUTHORIZATION.as_str())?;
+    let (scheme, token) = presented(single(headers, AUTHORIZATION.as_str())?)?;
+    if headers.get_all("dpop").iter().count() > 1 {
+        return None;
+    }
+    let proof = single(headers, "dpop").map(str::to_owned);
+    Some(Credential::new(scheme, token.to_owned(), method.to_owned(), url).with_proof(proof))
+}
+
+/// The token of an `Authorization` header, for no request in particular.
+#[must_use]
+pub fn of_header(value: Option<&HeaderValue>) -> Option<Credential> {
+    let (scheme, token) = presented(value?.to_str().ok()?)?;
+    Some(Credential::new(scheme, token.to_owned(), String::new(), String::new()))
+}
+
+fn presented(authorization: &str) -> Option<(Scheme, &str)> {
     let (scheme, token) = authorization.split_once(' ')?;
     let scheme = if scheme.eq_ignore_ascii_case("dpop") {
         Scheme::Dpop
@@ -17,11 +32,7 @@ pub fn read(headers: &HeaderMap, method: &str, url: String) -> Option<Credential
     } else {
         return None;
     };
-    if headers.get_all("dpop").iter().count() > 1 {
-        return None;
-    }
-    let proof = single(headers, "dpop").map(str::to_owned);
-    Some(Credential::new(scheme, token.trim().to_owned(), method.to_owned(), url).with_proof(proof))
+    Some((scheme, token.trim()))
 }
 
 /// The one value of a header; `None` if absent, repeated or not text.

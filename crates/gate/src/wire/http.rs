@@ -1,7 +1,7 @@
 //! The door `/http/{upstream}/…`: routes of the catalog are actions, everything else does not exist.
 
 mod refuse;
-mod request;
+pub(in crate::wire) mod request;
 
 use super::{Body, credential};
 use crate::{

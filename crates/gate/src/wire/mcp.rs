@@ -6,7 +6,7 @@ mod era;
 mod lists;
 pub(super) mod place;
 mod refuse;
-mod rpc;
+pub(in crate::wire) mod rpc;
 mod session;
 
 use super::{Body, credential, full};

@@ -1,14 +1,14 @@
 //! The agents' listener: one accept loop, the two doors branched off before anything else, the rest to the issuer.
 
-use super::{Body, http as http_door, mcp, metadata};
+use super::{Body, credential, http as http_door, mcp, metadata};
 use crate::{Gate, limits};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 use tokio::{
@@ -50,8 +50,7 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, others: Others) {
             })
         };
         let builder = builder();
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
             tokio::select! {
@@ -76,11 +75,10 @@ async fn silence(began: &Notify) {
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    // HTTP/1.1 alone: telling HTTP/2 apart without TLS waits for bytes under no time limit.
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+/// HTTP/1.1 alone: telling HTTP/2 apart without TLS waits for bytes under no time limit, and nothing here speaks it.
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEADER_TIME)
         .max_buf_size(limits::HEAD_BYTES);
@@ -90,9 +88,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
 /// Only who is believed keeps a connection: any other answer closes it, so that strangers do not hold the seats.
 async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) -> Response<Body> {
     let at_a_door = ["/mcp/", "/http/"].iter().any(|door| request.uri().path().starts_with(door));
+    let shown = request.headers().get(header::AUTHORIZATION).cloned();
     let mut response = answer(gate, others, request).await;
-    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&response.status());
-    if !at_a_door || refused {
+    // Whoever got an answer of an upstream was believed; of the others, those whose token is one of ours.
+    let status = response.status();
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+    let believed = || gate.knows(credential::of_header(shown.as_ref()).as_ref());
+    if !at_a_door || refused || (!status.is_success() && !believed()) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -35,17 +35,17 @@ fn dangling_names() {
     check(
         world,
         expect![[r#"
-        ambit.yaml:0: boundary `finance`: upstream `paymnts` does not exist; correct the name, or declare it; upstreams: `directory`, `hr`, `mail`, `payments`, `tickets`
-        ambit.yaml:10: agent `helpdesk`: boundary `suport` does not exist; correct the name, or declare it; boundaries: `finance`, `support`
-        ambit.yaml:12: agent `narrow`: `only:` grants `mail.send`, outside boundary `support`; add `mail` to the boundary's upstreams, or remove the grant
-        ambit.yaml:12: agent `narrow`: `only:` grants `tickets.wipe`, which is prohibited for everyone; remove the grant
-        ambit.yaml:12: agent `narrow`: action `tickets.raed` is not in the catalog; correct the name, or declare it; actions: `close`, `purge`, `read`, `update`, `wipe`
-        ambit.yaml:12: agent `narrow`: upstream `tikets` does not exist; correct the name, or declare it; upstreams: `directory`, `hr`, `mail`, `payments`, `tickets`
-        ambit.yaml:50: action `directory.reset_password` of an HTTP upstream has no route; add `route: METHOD /path/{param}`
-        ambit.yaml:50: action `tickets.close`: approval rule `lead` does not exist; correct the name, or declare it; approvals: `default`, `leads`
-        ambit.yaml:50: action `tickets.read`: `show` names argument `idd`, which its schema does not have; correct the name, or declare it; arguments: `cost`, `filter`, `hours`, `id`, `note`, `owner`, `status`, `tags`, `urgent`
-        policies/a.cedar:4:8: attribute `args.user` in context for Action::"directory.reset_password" not found; correct the condition; `ambit policy generated` prints the types
-    "#]],
+            ambit.yaml:1: boundary `finance`: upstream `paymnts` does not exist; correct the name, or declare it; upstreams: `directory`, `hr`, `mail`, `payments`, `tickets`
+            ambit.yaml:10: agent `helpdesk`: boundary `suport` does not exist; correct the name, or declare it; boundaries: `finance`, `support`
+            ambit.yaml:12: agent `narrow`: `only:` grants `mail.send`, outside boundary `support`; add `mail` to the boundary's upstreams, or remove the grant
+            ambit.yaml:12: agent `narrow`: `only:` grants `tickets.wipe`, which is prohibited for everyone; remove the grant
+            ambit.yaml:12: agent `narrow`: action `tickets.raed` is not in the catalog; correct the name, or declare it; actions: `close`, `purge`, `read`, `update`, `wipe`
+            ambit.yaml:12: agent `narrow`: upstream `tikets` does not exist; correct the name, or declare it; upstreams: `directory`, `hr`, `mail`, `payments`, `tickets`
+            ambit.yaml:50: action `directory.reset_password` of an HTTP upstream has no route; add `route: METHOD /path/{param}`
+            ambit.yaml:50: action `tickets.close`: approval rule `lead` does not exist; correct the name, or declare it; approvals: `default`, `leads`
+            ambit.yaml:50: action `tickets.read`: `show` names argument `idd`, which its schema does not have; correct the name, or declare it; arguments: `cost`, `filter`, `hours`, `id`, `note`, `owner`, `status`, `tags`, `urgent`
+            policies/a.cedar:4:8: attribute `args.user` in context for Action::"directory.reset_password" not found; correct the condition; `ambit policy generated` prints the types
+        "#]],
     );
 }
 
@@ -72,15 +72,15 @@ fn intents_and_tests() {
     check(
         world,
         expect![[r#"
-        ambit.yaml:0: intent `resolve`: `tickets.update` has no argument `ident`; correct the name, or declare it; arguments: `cost`, `filter`, `hours`, `id`, `note`, `owner`, `status`, `tags`, `urgent`
-        ambit.yaml:0: intent `resolve`: action `tickets.drop` is not in the catalog; correct the name, or declare it; actions: `close`, `purge`, `read`, `update`, `wipe`
-        ambit.yaml:0: intent `resolve`: parameter `$tickt` is not declared; correct the name, or declare it; params: `ticket`
-        ambit.yaml:90: test: action `tickets.raed` is not in the catalog; correct the name, or declare it; actions: `close`, `purge`, `read`, `update`, `wipe`
-        ambit.yaml:90: test: agent `nobody` does not exist; correct the name, or declare it; agents: `cashier`, `clerk`, `helpdesk`, `narrow`
-        ambit.yaml:90: test: no policy has the id `guard.hihg`; correct the name, or declare it; policies: `no-admin-resets`, `at-night`, `costly`, `narrow-may-update`
-        ambit.yaml:90: test: parameter `ticket` of the intent is missing; give it a value
-        ambit.yaml:90: test: the intent has no parameter `tickt`; correct the name, or declare it; params: `ticket`
-    "#]],
+            ambit.yaml:1: intent `resolve`: `tickets.update` has no argument `ident`; correct the name, or declare it; arguments: `cost`, `filter`, `hours`, `id`, `note`, `owner`, `status`, `tags`, `urgent`
+            ambit.yaml:1: intent `resolve`: action `tickets.drop` is not in the catalog; correct the name, or declare it; actions: `close`, `purge`, `read`, `update`, `wipe`
+            ambit.yaml:1: intent `resolve`: parameter `$tickt` is not declared; correct the name, or declare it; params: `ticket`
+            ambit.yaml:90: test: action `tickets.raed` is not in the catalog; correct the name, or declare it; actions: `close`, `purge`, `read`, `update`, `wipe`
+            ambit.yaml:90: test: agent `nobody` does not exist; correct the name, or declare it; agents: `cashier`, `clerk`, `helpdesk`, `narrow`
+            ambit.yaml:90: test: no policy has the id `guard.hihg`; correct the name, or declare it; policies: `no-admin-resets`, `at-night`, `costly`, `narrow-may-update`
+            ambit.yaml:90: test: parameter `ticket` of the intent is missing; give it a value
+            ambit.yaml:90: test: the intent has no parameter `tickt`; correct the name, or declare it; params: `ticket`
+        "#]],
     );
 }
 
@@ -238,9 +238,9 @@ fn a_schema_that_is_none() {
     check(
         World::new().schema("tickets.read", r#"{"type":"strnig"}"#),
         expect![[r#"
-        ambit.yaml:0: intent `resolve`: `tickets.read` has no argument `id`; declare it; there are no arguments yet
-        ambit.yaml:50: action `tickets.read`: `resource` names argument `id`, which its schema does not have; declare it; there are no arguments yet
-        ambit.yaml:50: input schema of `tickets.read` is not usable: "strnig" is not valid under any of the schemas listed in the 'anyOf' keyword; correct the tool's definition in the upstream
-    "#]],
+            ambit.yaml:1: intent `resolve`: `tickets.read` has no argument `id`; declare it; there are no arguments yet
+            ambit.yaml:50: action `tickets.read`: `resource` names argument `id`, which its schema does not have; declare it; there are no arguments yet
+            ambit.yaml:50: input schema of `tickets.read` is not usable: "strnig" is not valid under any of the schemas listed in the 'anyOf' keyword; correct the tool's definition in the upstream
+        "#]],
     );
 }

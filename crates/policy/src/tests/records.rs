@@ -189,7 +189,7 @@ fn no_evidence_without_a_pinned_definition_or_with_another_task() {
     let one = attempt("helpdesk", "tickets.read");
     assert_eq!(one.outcome(compiled), "allow", "as `check` and `tests:` ask it");
     let denial = verdict(compiled, &one).1.into_clearance().unwrap_err();
-    assert_eq!(denial.code, Code::DefinitionChanged);
+    assert_eq!(denial.code, Code::DefinitionUnseen);
     let compiled = base();
     let actor = actor(compiled, &one.clone().intent("browse", "{}"));
     let verdict = decide(&actor, one.call(compiled).unwrap(), &one.facts(compiled));

@@ -92,6 +92,7 @@ fn boundary(upstreams: &[&str], deny_data: &[&str], calls: Option<CallLimit>) ->
         upstreams: upstreams.iter().map(|text| name(text)).collect(),
         deny_data: deny_data.iter().map(|text| (*text).to_owned()).collect(),
         calls,
+        line: 1,
     }
 }
 
@@ -113,6 +114,7 @@ fn intent(params: &[(&str, ParamType)], allow: &[(&str, &[(&str, Constraint)])])
     Intent {
         params: params.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(),
         allow: allow.iter().map(|(text, list)| (pattern(text), constraints(list))).collect(),
+        line: 1,
     }
 }
 
@@ -171,7 +173,11 @@ impl World {
         });
         let reset = Action {
             approval: Some(name("leads")),
-            route: Some(Route { method: "POST".into(), segments: segments.into() }),
+            route: Some(Route {
+                method: "POST".into(),
+                segments: segments.into(),
+                query: BTreeSet::new(),
+            }),
             effect: Effect::AuthChange,
             show: vec!["user".into(), "reason".into()],
             ..high()

@@ -34,7 +34,7 @@ fn declared(source: CredentialSource) -> BTreeMap<UpstreamName, Upstream> {
 /// The header that is sent for a source, or why there is none.
 fn header(broker: &Broker, source: CredentialSource) -> Result<String, String> {
     let upstreams = declared(source);
-    broker.publish(&upstreams).map_err(|errors| errors[0].to_string())?;
+    broker.publish(&upstreams, wanted(&upstreams)).map_err(|errors| errors[0].to_string())?;
     let lent = broker.lend_for_definitions(upstreams.keys().next().unwrap());
     let (name, value) = lent.unwrap().header().unwrap();
     assert!(value.is_sensitive());
@@ -125,7 +125,7 @@ fn a_rotated_file_is_read_again() {
 fn one_wrong_upstream_keeps_all_from_being_published() {
     let broker = broker(None);
     let good = declared(CredentialSource::Env("AMBIT_SECRET_PLAIN".to_owned()));
-    broker.publish(&good).unwrap();
+    broker.publish(&good, wanted(&good)).unwrap();
     let mut bad = good.clone();
     bad.extend(
         declared(CredentialSource::Env("AMBIT_SECRET_ABSENT".to_owned())).into_values().map(
@@ -134,7 +134,7 @@ fn one_wrong_upstream_keeps_all_from_being_published() {
             },
         ),
     );
-    assert_eq!(broker.publish(&bad).unwrap_err().len(), 2);
+    assert_eq!(broker.publish(&bad, wanted(&bad)).unwrap_err().len(), 2);
     assert!(broker.lend_for_definitions(&Name::new("tickets").unwrap()).is_ok());
     let absent = broker.lend_for_definitions(&Name::new("other").unwrap()).unwrap_err();
     assert_eq!((absent.code(), absent.after_send()), (Code::UpstreamCredential, false));
@@ -144,8 +144,44 @@ fn one_wrong_upstream_keeps_all_from_being_published() {
 fn no_debug_output_shows_a_secret() {
     let broker = broker(None);
     let upstreams = declared(CredentialSource::Env("AMBIT_SECRET_PLAIN".to_owned()));
-    broker.publish(&upstreams).unwrap();
+    broker.publish(&upstreams, wanted(&upstreams)).unwrap();
     let lent = broker.lend_for_definitions(upstreams.keys().next().unwrap()).unwrap();
     let shown = format!("{lent:?} {broker:?} {:?}", lent.header());
     assert!(!shown.contains("abc-123"), "{shown}");
+}
+
+#[test]
+fn a_secret_goes_only_where_it_was_given_for() {
+    let broker = broker(None);
+    let name: UpstreamName = Name::new("tickets").unwrap();
+    let at = |url: &str| {
+        let mut upstreams = declared(CredentialSource::Env("AMBIT_SECRET_PLAIN".to_owned()));
+        upstreams.get_mut(&name).unwrap().url = url.to_owned();
+        upstreams
+    };
+    let given = wanted(&at("http://127.0.0.1:1/mcp"));
+    let check = |url: &str, lent: bool| {
+        broker.publish(&at(url), given.clone()).unwrap();
+        let credential = broker.lend_for_definitions(&name);
+        assert_eq!(credential.is_ok(), lent, "{url}");
+        if let Err(fault) = credential {
+            assert_eq!(fault.code(), Code::UpstreamCredential);
+            assert!(fault.to_string().contains("ambit upstream credential tickets"), "{fault}");
+        }
+    };
+    check("http://127.0.0.1:1/mcp", true);
+    check("http://127.0.0.1:1/other", true);
+    check("http://127.0.0.1:2/mcp", false);
+    check("https://127.0.0.1:1/mcp", false);
+    check("http://localhost:1/mcp", false);
+    check("http://127.0.0.2:1/mcp", false);
+    check("http://0x7f.1:1/mcp", true);
+    // The same secret under another upstream's name is the same secret.
+    let other = Name::new("other").unwrap();
+    let mut two = at("http://127.0.0.1:1/mcp");
+    let theirs = at("http://evil.example/").remove(&name).unwrap();
+    two.insert(other.clone(), theirs);
+    broker.publish(&two, given).unwrap();
+    assert!(broker.lend_for_definitions(&name).is_ok());
+    assert!(broker.lend_for_definitions(&other).is_err());
 }

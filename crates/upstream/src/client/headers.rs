@@ -63,6 +63,12 @@ pub(crate) fn outgoing(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Whether an answer's bytes are what they say, without an encoding over them.
+pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
+    encodings.iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// Takes out of an answer what does not cross to the agent.
 pub(crate) fn incoming(
     headers: &mut HeaderMap,
@@ -77,9 +83,10 @@ pub(crate) fn incoming(
         headers.remove(header::LOCATION);
         headers.remove("refresh");
     }
+    let lookout = credential.lookout();
     let leaking: Vec<HeaderName> = headers
         .iter()
-        .filter(|(_, value)| credential.leaks_in(value.as_bytes()))
+        .filter(|(_, value)| lookout.finds(value.as_bytes()))
         .map(|(name, _)| name.clone())
         .collect();
     for name in leaking {

@@ -45,6 +45,7 @@ fn settings() -> Settings {
         first_byte: Duration::from_millis(200),
         idle: Duration::from_millis(200),
         response_bytes: 1000,
+        own: Vec::new(),
     }
 }
 
@@ -61,7 +62,8 @@ pub(crate) fn lend(url: &str) -> UpstreamCredential {
         default_action: None,
         line: 1,
     };
-    broker.publish(&BTreeMap::from([(name.clone(), upstream)])).unwrap();
+    let upstreams = BTreeMap::from([(name.clone(), upstream)]);
+    broker.publish(&upstreams, crate::wanted(&upstreams)).unwrap();
     broker.lend_for_definitions(&name).unwrap()
 }
 

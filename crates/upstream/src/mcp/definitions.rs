@@ -108,10 +108,11 @@ fn take(page: &Value, tools: &mut BTreeMap<String, ToolDefinition>) -> Result<()
         if tools.len() >= limits::TOOLS {
             return Err(too_many("tools"));
         }
-        if let Some(other) = tools.insert(definition.name.clone(), definition) {
-            let what = format!("the upstream lists two tools named `{}`", other.name);
+        if let Some(other) = tools.keys().find(|name| canonical::collide(name, &definition.name)) {
+            let what = format!("the upstream lists two tools named `{other}`, but for case");
             return Err(Fault::upstream(Code::UpstreamInvalid, what));
         }
+        tools.insert(definition.name.clone(), definition);
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ fn status(code: Code) -> StatusCode {
         | Code::CredentialExpired
         | Code::ProofInvalid
         | Code::ProofReplayed => StatusCode::UNAUTHORIZED,
-        Code::TooManyFailures | Code::LimitReached | Code::TooManyAsks => {
+        Code::TooManyFailures | Code::LimitReached | Code::TooManyAsks | Code::TooManyCalls => {
             StatusCode::TOO_MANY_REQUESTS
         }
         Code::NotInCatalog => StatusCode::NOT_FOUND,
@@ -71,6 +71,7 @@ fn status(code: Code) -> StatusCode {
         Code::Revoked
         | Code::Frozen
         | Code::DefinitionChanged
+        | Code::DefinitionUnseen
         | Code::NotGranted
         | Code::Forbidden
         | Code::OutsideIntent

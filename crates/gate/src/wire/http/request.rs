@@ -26,8 +26,8 @@ pub(super) async fn read(
     let segments = segments(rest).map_err(|detail| wrong(Code::ProtocolInvalid, detail))?;
     let query = pairs(parts.uri.query().unwrap_or(""));
     let query = query.map_err(|detail| wrong(Code::ProtocolInvalid, detail))?;
-    let limit =
-        if gate.knows(credential.as_ref()) { limits::REQUEST_BODY } else { limits::STRANGER_BODY };
+    let known = gate.knows(credential.as_ref());
+    let limit = if known { limits::REQUEST_BODY } else { limits::STRANGER_BODY };
     let body = body_value(&parts.headers, body, limit).await;
     let body = body.map_err(|(code, detail)| wrong(code, detail))?;
     let world = gate.world();
@@ -79,7 +79,7 @@ fn outgoing(
 }
 
 /// Decodes a path into segments; what two parsers could read differently is refused.
-pub(super) fn segments(path: &str) -> Result<Vec<String>, String> {
+pub(in crate::wire) fn segments(path: &str) -> Result<Vec<String>, String> {
     if path.is_empty() {
         return Ok(Vec::new());
     }
@@ -95,11 +95,9 @@ fn segment(raw: &str) -> Result<String, String> {
                 .into(),
         );
     }
-    if decoded == "."
-        || decoded == ".."
-        || decoded.ends_with(['.', ' '])
-        || decoded.starts_with(' ')
-    {
+    // A fault for the fuzzer to find: dots and spaces at an end are let through.
+    let ends = !cfg!(feature = "canary") && decoded.ends_with(['.', ' ']);
+    if decoded == "." || decoded == ".." || ends || decoded.starts_with(' ') {
         return Err("the path has a segment of dots, or with dots or spaces at its end".into());
     }
     if decoded.chars().any(odd) {
@@ -109,7 +107,7 @@ fn segment(raw: &str) -> Result<String, String> {
 }
 
 /// Splits and decodes a query; a name that comes twice is refused (E11).
-pub(super) fn pairs(query: &str) -> Result<Vec<(String, String)>, String> {
+pub(in crate::wire) fn pairs(query: &str) -> Result<Vec<(String, String)>, String> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -212,7 +210,7 @@ fn arguments(
     if !query.is_empty() {
         let mut names: Vec<&str> = query.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
-        place("@query", Value::Array(names.into_iter().map(Value::from).collect()))?;
+        place(policy::QUERY, Value::Array(names.into_iter().map(Value::from).collect()))?;
     }
     match body {
         None | Some(Value::Object(_)) => {}

@@ -46,6 +46,7 @@ const fn telling(code: Code) -> Telling {
         | Code::BodyInvalid
         | Code::BodyTooLarge
         | Code::DefinitionChanged
+        | Code::DefinitionUnseen
         | Code::ProtocolInvalid
         | Code::NotGranted
         | Code::Forbidden
@@ -62,7 +63,8 @@ const fn telling(code: Code) -> Telling {
         | Code::HookUnavailable
         | Code::Unrecorded
         | Code::Saturated
-        | Code::Stopping => Telling::NotExecuted,
+        | Code::Stopping
+        | Code::TooManyCalls => Telling::NotExecuted,
         Code::UpstreamUnreachable
         | Code::UpstreamInvalid
         | Code::UpstreamTimeout
