@@ -151,7 +151,11 @@ pub(crate) fn applied(value: &Value) -> String {
     } else {
         format!("{failed} of {tests} tests fail and were skipped, since nobody gains")
     };
-    format!("{patch}{access}✓ in force as revision {revision}; {tests}\n")
+    let withheld = value.get("credentials_withheld").and_then(Value::as_array);
+    let withheld: String = withheld.into_iter().flatten().filter_map(Value::as_str).map(|name| {
+        format!("! the credential of `{name}` is withheld: it was given for another address; if this one is right, `ambit upstream credential {name} --confirm`\n")
+    }).collect();
+    format!("{patch}{access}✓ in force as revision {revision}; {tests}\n{withheld}")
 }
 
 /// `ambit doctor`

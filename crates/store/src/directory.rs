@@ -53,6 +53,7 @@ impl Directory {
     }
 
     /// Remembers the server on which its ledger is.
+    #[cfg(feature = "postgres")]
     pub(crate) fn note_database(&self, shown: &str) -> Result<(), StoreError> {
         let path = noted(&self.path);
         let line = format!("{shown}\n");
@@ -119,6 +120,10 @@ pub fn last_database(path: &Path) -> Result<Option<String>, StoreError> {
 }
 
 /// Where the ledger of a data directory is: on the server that is asked for or that was used last, else within it.
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(unreachable_code, reason = "without PostgreSQL there is no database to be asked for")
+)]
 pub(crate) fn place(path: &Path, asked: Option<&Database>) -> Result<Place, StoreError> {
     let within = holds_ledger(path);
     match asked {

@@ -165,12 +165,60 @@ async fn a_secret_from_its_first_use_to_its_last() -> Result<()> {
         .filter(|record| record.text("what") == "secret")
         .map(|record| record.envelope.get("changes").map(Value::to_string).unwrap_or_default())
         .collect();
-    ensure!(changes == vec!["[\"secret/bank\"]".to_owned(); 5], "{changes:?}");
+    let set = "[\"secret/bank\",\"credential/secret:bank\"]";
+    let removed = "[\"secret/bank\"]";
+    ensure!(changes == [set, set, removed, set, removed], "{changes:?}");
     for value in [FIRST, SECOND] {
         let found = holding(&home.data(), value)?;
         ensure!(found.is_empty(), "the secret is readable in {found:?}");
     }
     Ok(())
+}
+
+/// Whoever writes the file sends the secret to a place of his own: it stays here until whoever has it gives it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_address_gets_no_secret_until_it_is_given_again() -> Result<()> {
+    let stage = Stage::set()?;
+    let home = &stage.home;
+    let thief = StandIn::http(home.path(), "thief")?;
+    stage.secret(FIRST)?;
+    let ambit = tokio::task::block_in_place(|| home.start())?;
+    let token = home.bearer_token("payer", "bank")?;
+    ensure!(stage.call(&token).await? == 201);
+    let file = home.path().join("ambit.yaml");
+    let ours = std::fs::read_to_string(&file)?;
+    let moved = ours.replace(&stage.bank.address, &thief.address);
+    // The same upstream at another port; then another name for it, beside the right one.
+    let renamed = ours.replace("upstreams:\n  bank:", "upstreams:\n  till:");
+    let beside = format!(
+        "{}\n  bank:\n    http: http://{}\n    credential: secret:bank\n    actions:\n      transfer: {{ route: POST /transfers, effect: transfer, risk: medium }}\nboundaries:",
+        renamed.split("\nboundaries:").next().unwrap_or_default(),
+        thief.address
+    ) + "\n  all: { upstreams: [bank, till] }\n";
+    for theirs in [moved.clone(), beside] {
+        std::fs::write(&file, theirs)?;
+        let applied = home.command(&["apply", home.path().to_str().context("a path")?])?;
+        ensure!(applied.status.success(), "{}", said(&applied));
+        ensure!(said(&applied).contains("is withheld"), "{}", said(&applied));
+        let token = home.bearer_token("payer", "bank")?;
+        let status = stage.call(&token).await?;
+        ensure!(status >= 500, "the call was answered with {status}");
+        ensure!(thief.oracle.of("request").is_empty(), "{:?}", thief.oracle.of("request"));
+    }
+    tokio::task::block_in_place(|| ambit.stop())?;
+    std::fs::write(&file, moved)?;
+    // Neither does a start with the changed file lend it.
+    let ambit = tokio::task::block_in_place(|| home.start())?;
+    let token = home.bearer_token("payer", "bank")?;
+    ensure!(stage.call(&token).await? >= 500 && thief.oracle.of("request").is_empty());
+    // Given again by who has it, the very same call arrives with it: the address was right after all.
+    stage.secret(SECOND)?;
+    ensure!(stage.call(&token).await? == 201);
+    let shown = thief.oracle.of("request");
+    let shown: Vec<_> =
+        shown.iter().filter_map(|it| it.pointer("/headers/authorization")).collect();
+    ensure!(shown == [&Value::from(format!("Bearer {SECOND}"))], "{shown:?}");
+    tokio::task::block_in_place(|| ambit.stop())
 }
 
 /// Whoever may write the database and has no key puts an old secret back: the next start stops.

@@ -7,7 +7,11 @@ use super::{App, Control};
 use crate::ops::usage;
 use anyhow::Context as _;
 use canonical::Value;
-use model::{UpstreamName, declared::Declared, record::StateChange};
+use model::{
+    UpstreamName,
+    declared::{CredentialSource, Declared},
+    record::StateChange,
+};
 use std::collections::BTreeSet;
 use store::State;
 use upstream::{Given, wanted};
@@ -64,6 +68,18 @@ impl App {
             "given_for": given,
             "withheld": !given.contains(&origin),
         }))
+    }
+
+    /// The change that gives a source for exactly the places where the applied state names it: whoever sets its secret
+    /// gives it again. Named nowhere, it is given to the state that names it first.
+    pub(crate) fn given_again(&self, source: &CredentialSource) -> anyhow::Result<StateChange> {
+        let declared = super::world::declared(&self.store.state())?;
+        let key = format!("{CREDENTIALS}{source}");
+        let origins = wanted(&declared.upstreams).remove(&source.to_string());
+        Ok(match origins {
+            Some(origins) => row(key, &origins),
+            None => StateChange { key, value: None },
+        })
     }
 
     /// Gives an upstream's credential for the address that it has in the applied state.

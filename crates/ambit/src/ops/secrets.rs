@@ -8,16 +8,22 @@ use crate::{
 use model::{Name, Timestamp, declared::CredentialSource};
 use serde_json::{Value, json};
 
-/// Sets a secret. The next call to an upstream that names it carries the new one.
+/// Sets a secret: the next call to an upstream that names it carries the new one. It is given for the addresses that
+/// these upstreams have now.
 pub(super) async fn set(app: &App, name: &str, value: &SecretText) -> anyhow::Result<Value> {
     let name = named(name)?;
     let value = value.trimmed().as_bytes();
     upstream::check_secret(&format!("secret:{name}"), value)
         .map_err(|error| usage(error.to_string()))?;
     let now = app.clock.now();
-    let change = app.store.seal_secret(name.as_str(), value, now)?;
+    let sealed = app.store.seal_secret(name.as_str(), value, now)?;
+    let given = app.given_again(&CredentialSource::Secret(name.clone()))?;
     let reason = format!("secret `{name}` set");
-    app.control(Control { what: "secret", reason, changes: vec![change] }).await?;
+    app.control(Control { what: "secret", reason, changes: vec![sealed, given] }).await?;
+    if let Err(error) = app.know_upstreams(&world::declared(&app.store.state())?).await {
+        // The secret is set; another upstream's may still be missing.
+        tracing::warn!(%error, "the declared upstreams cannot be used");
+    }
     Ok(json!({ "secret": name.as_str(), "set": now.to_string(), "used_by": used_by(app, &name)? }))
 }
 
