@@ -46,6 +46,7 @@ const INPUT: usize = 8 * 1024;
 pub fn run(target: &Target, time: Duration, seed: u64) -> Run {
     let chance = SeededEntropy::new(seed);
     let mut corpus = (target.seeds)();
+    let seeds = corpus.len();
     let (mut kinds, mut executions) = (HashSet::new(), 0);
     let end = Instant::now() + time;
     let judge = |input: &[u8]| catch_unwind(AssertUnwindSafe(|| (target.judge)(input)));
@@ -58,7 +59,7 @@ pub fn run(target: &Target, time: Duration, seed: u64) -> Run {
     }
     while Instant::now() < end {
         for _ in 0..64 {
-            let input = changed(&corpus, target.words, &chance);
+            let input = changed((&corpus, seeds), target.words, &chance);
             executions += 1;
             match judge(&input) {
                 Ok(kind) if kinds.insert(kind) && corpus.len() < CORPUS => corpus.push(input),
@@ -80,9 +81,15 @@ fn one<'a, T>(chance: &SeededEntropy, from: &'a [T]) -> Option<&'a T> {
     from.get(below(chance, from.len()))
 }
 
-/// An input of the corpus after one to five changes.
-fn changed(corpus: &[Vec<u8>], words: &[&str], chance: &SeededEntropy) -> Vec<u8> {
-    let mut input = one(chance, corpus).cloned().unwrap_or_default();
+/// An input of the corpus after one to five changes. Every other time it is one of the seeds: those are sound, and
+/// most of what was kept since is not.
+fn changed(
+    (corpus, seeds): (&[Vec<u8>], usize),
+    words: &[&str],
+    chance: &SeededEntropy,
+) -> Vec<u8> {
+    let sound = corpus.get(..seeds).filter(|_| chance.below(2) == 0).unwrap_or(corpus);
+    let mut input = one(chance, sound).cloned().unwrap_or_default();
     for _ in 0..=below(chance, 5) {
         let at = below(chance, input.len() + 1);
         let length = below(chance, 1 + input.len().saturating_sub(at).min(64));
