@@ -235,7 +235,8 @@ fn is_reference(text: &str) -> bool {
     }
 }
 
-/// The well-known beginnings of issued keys, and URLs with a password in them.
+/// The well-known beginnings of issued keys, wherever a word begins; credentials as headers have them; URLs with a
+/// password in them.
 pub(crate) fn looks_secret(text: &str) -> bool {
     let beginnings = [
         "sk-",
@@ -252,16 +253,43 @@ pub(crate) fn looks_secret(text: &str) -> bool {
         "ASIA",
         "AIza",
         "eyJ",
-        "Bearer ",
-        "bearer ",
-        "Basic ",
-        "-----BEGIN",
         "hvs.",
     ];
-    let text = text.trim_start_matches(['"', '\'', '{', '[', ' ']);
-    let long = text.len() >= 12;
+    let phrases = ["Bearer ", "bearer ", "Basic ", "-----BEGIN"];
+    let words = text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')));
+    let mut long = words.filter(|word| word.len() >= 12);
     let in_url = text.split_once("://").is_some_and(|(_, rest)| {
         rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')
     });
-    in_url || (long && beginnings.iter().any(|beginning| text.starts_with(beginning)))
+    in_url
+        || (text.len() >= 12 && phrases.iter().any(|phrase| text.contains(phrase)))
+        || long.any(|word| {
+            let word = word.trim_start_matches(['-', '_', '.']);
+            beginnings.iter().any(|beginning| word.starts_with(beginning))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_secret;
+
+    #[test]
+    fn a_key_is_seen_wherever_a_word_begins() {
+        for text in [
+            "sk-live-0123456789abcdef",
+            "http:/- sk-live-0123456789abcdef",
+            "x=ghp_0123456789abcdef",
+            "[\"eyJhbGciOiJFZERTQSJ9",
+            "- -sk-live-0123456789abcdef",
+            "the Bearer abcdefgh",
+            "https://user:pass@host",
+        ] {
+            assert!(looks_secret(text), "{text}");
+        }
+        for text in
+            ["helpdesk-agent-one", "task-list-of-today", "sk-short", "tickets.read", "risk: low"]
+        {
+            assert!(!looks_secret(text), "{text}");
+        }
+    }
 }
