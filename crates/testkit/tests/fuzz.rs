@@ -10,11 +10,13 @@ use testkit::{
 
 /// Long enough to find what the mutation stage plants, on a busy machine too.
 const SECONDS: u64 = 5;
+const SEED: u64 = 20_261_126;
 
 fn check(target: &Target) {
     let seconds = std::env::var("AMBIT_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
     let time = Duration::from_secs(seconds.unwrap_or(SECONDS));
-    let seed = chance::seed();
+    // The short run repeats itself, so that it says the same of the same bytes; a long one looks for what is new.
+    let seed = if seconds.is_some() { chance::seed() } else { SEED };
     let run = fuzz::run(target, time, seed);
     println!("{}: {} executions, {} kinds, seed {seed}", target.name, run.executions, run.kinds);
     assert!(
