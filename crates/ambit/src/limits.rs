@@ -59,6 +59,8 @@ pub(crate) const WHY_ARGUMENTS: usize = 240;
 pub(crate) const TYPED_AHEAD: usize = 4;
 /// How long the bridge tries to reach the gate before it answers in its place: within two seconds a client is told.
 pub(crate) const BRIDGE_PATIENCE: Duration = Duration::from_millis(1_500);
+/// … and before it answers a client's first request for tools in its place, which it can do with an empty list only.
+pub(crate) const BRIDGE_FIRST_LIST: Duration = Duration::from_secs(10);
 /// How long one attempt to connect may take; the gate is on this machine.
 pub(crate) const BRIDGE_CONNECT: Duration = Duration::from_millis(500);
 /// First pause between attempts; it doubles, and each is shortened at random so that bridges do not come at once.

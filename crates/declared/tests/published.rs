@@ -14,6 +14,11 @@ use serde_json::Value;
 
 const FULL: &str = include_str!("../../../docs/examples/full.yaml");
 const HELPDESK: &str = include_str!("../../../docs/examples/helpdesk.yaml");
+const SERVERS: [&str; 3] = [
+    include_str!("../../../docs/examples/servers/everything.yaml"),
+    include_str!("../../../docs/examples/servers/filesystem.yaml"),
+    include_str!("../../../docs/examples/servers/memory.yaml"),
+];
 
 fn validator() -> jsonschema::Validator {
     let schema: Value = serde_json::from_str(&schema()).unwrap();
@@ -44,7 +49,7 @@ fn the_schema_is_a_json_schema() {
 
 #[test]
 fn examples_and_base_satisfy_the_schema() {
-    for text in [FULL, HELPDESK, include_str!("base.yaml")] {
+    for text in [FULL, HELPDESK, include_str!("base.yaml")].iter().chain(&SERVERS) {
         assert_eq!(problems(text), Vec::<String>::new());
     }
 }
@@ -66,6 +71,13 @@ fn the_schema_refuses_what_the_reader_refuses() {
         let text = HELPDESK.replacen(from, to, 1);
         assert!(!problems(&text).is_empty(), "schema takes {to}");
         assert!(read("ambit.yaml", &text, Vec::new()).is_err(), "reader takes {to}");
+    }
+}
+
+#[test]
+fn the_catalogs_of_servers_are_accepted() {
+    for text in SERVERS {
+        read("server.yaml", text, Vec::new()).unwrap_or_else(|rejected| panic!("{rejected}"));
     }
 }
 

@@ -13,6 +13,14 @@ pub const HOLD: Duration = Duration::from_secs(3);
 /// How long a plain call whose bytes have left may still take when a person stops it: its answer is worth more than an
 /// unknown outcome; with the writing of its outcome it stays within the second that S8 gives.
 pub const LET_END: Duration = Duration::from_millis(500);
+/// From which refusal of the very same call on an MCP client waits for it: honest agents try twice.
+pub const LOOP_TIMES: u32 = 3;
+/// … and how long: a loop of thousands a minute becomes one of sixty, far under every client's time-out.
+pub const LOOP_PAUSE: Duration = Duration::from_secs(1);
+/// How long a refusal counts as one of the same call.
+pub const LOOP_SPAN: model::Duration = model::Duration::seconds(600);
+/// Calls whose refusals are remembered for that; about 100 bytes each.
+pub const LOOP_CALLS: usize = 8_192;
 /// Calls held at once; above it, pending at once.
 pub const MAX_HELD: usize = 1_024;
 /// Open asks of one task or, without a task, of one agent and user (S21).

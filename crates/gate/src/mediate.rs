@@ -159,6 +159,8 @@ pub struct Refusal {
     pub trace: TraceId,
     /// What a pending ask can be claimed by.
     pub asked: Option<Box<Asked>>,
+    /// How often the very same call was refused lately, if this was not the first time.
+    pub repeated: Option<u32>,
 }
 
 /// A pending ask, as the caller is told.
@@ -176,7 +178,7 @@ impl Refusal {
     /// A refusal with nothing beyond its code.
     #[must_use]
     pub fn new(code: Code, trace: TraceId) -> Refusal {
-        Refusal { code, detail: None, entry: None, trace, asked: None }
+        Refusal { code, detail: None, entry: None, trace, asked: None, repeated: None }
     }
 
     /// The same with a sentence for the caller.
@@ -203,7 +205,14 @@ impl Gate {
                     .await
                     .unwrap_or_else(|_| Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace)))
             }
-            Err(refusal) => Answer::Refused(refusal),
+            Err(refusal) => {
+                // A loop is slowed down: a model that repeats itself is told so, and not at full speed.
+                let loops = refusal.repeated.is_some_and(|times| times >= limits::LOOP_TIMES);
+                if loops && request.edge == Edge::Mcp {
+                    tokio::time::sleep(limits::LOOP_PAUSE).await;
+                }
+                Answer::Refused(refusal)
+            }
         }
     }
 

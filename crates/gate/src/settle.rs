@@ -4,6 +4,7 @@ mod close;
 mod exchange;
 mod recover;
 mod refuse;
+pub(crate) mod repeats;
 
 pub use close::{Outcome, close, write};
 pub use exchange::Exchange;

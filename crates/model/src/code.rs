@@ -67,6 +67,8 @@ codes! {
     DefinitionChanged = "AMB2005" "definition_changed" "the tool's definition changed and waits for review" "do not retry; the operator was told";
     /// The request does not follow the protocol.
     ProtocolInvalid = "AMB2006" "protocol_invalid" "the request does not follow the protocol" "correct the request as the detail says";
+    /// The credential is of an earlier version of the agent.
+    VersionChanged = "AMB2007" "version_changed" "this credential is of an earlier version of the agent, so nothing was executed" "get a new access token, then call again";
 
     /// No grant covers the action.
     NotGranted = "AMB3001" "not_granted" "this action is not granted to this agent" "do not retry; work without it or ask the operator";

@@ -4,6 +4,7 @@
 //! in this crate is part of the product.
 
 pub mod chance;
+pub mod driven;
 pub mod house;
 pub mod load;
 pub mod oracle;

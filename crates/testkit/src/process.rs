@@ -35,6 +35,15 @@ pub fn built(name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("`{name}` is not built: `cargo build --workspace` makes it"))
 }
 
+/// What `cargo xtask test` (stage `tools`) installed below the target directory.
+pub fn installed(what: &str) -> Result<PathBuf> {
+    let any = built("rmcp-upstream")?;
+    let found = any.ancestors().map(|dir| dir.join(what)).find(|place| place.exists());
+    found.with_context(|| {
+        format!("`{what}` is not installed: `cargo xtask test --only tools` does it")
+    })
+}
+
 /// A child that is ended with its owner.
 pub struct Running(Child);
 

@@ -271,3 +271,42 @@ async fn a_call_that_waits_is_done_when_the_answer_comes() -> Result<()> {
     assert_eq!(stage.legacy.oracle.calls("transfer"), [transfer]);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_action_is_claimed_by_its_handle() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let mut client =
+        Client::connect("rmcp", ClientEra::Modern, &stage.home, "bearer", "modern").await?;
+    assert!(!client.tools().await?.contains(&"ambit_claim".to_owned()), "nothing to claim");
+    let transfer = json!({ "to": "ana", "amount": 7, "nonce": "claimed" });
+    let told = client.call("transfer", &transfer).await?;
+    let handle = told.text.split_whitespace().find(|word| word.starts_with("ask_"));
+    let handle = handle.context("no handle")?.trim_end_matches([',', '.']).to_owned();
+    let claim = json!({ "handle": handle, "wait_seconds": 1 });
+    assert!(client.tools().await?.contains(&"ambit_claim".to_owned()));
+    let told = client.call("ambit_claim", &claim).await?;
+    assert!(told.text.contains(&handle), "it still waits: {told:?}");
+
+    let mut other =
+        Client::connect("rmcp", ClientEra::Modern, &stage.home, "bound", "modern").await?;
+    assert!(!other.tools().await?.contains(&"ambit_claim".to_owned()));
+    stage.answer("\"claimed\"", "y")?;
+    let told = other.call("ambit_claim", &claim).await?;
+    assert!(told.is_error && told.text.contains("No open question of yours"), "{told:?}");
+    let mut elsewhere =
+        Client::connect("rmcp", ClientEra::Modern, &stage.home, "bearer", "legacy").await?;
+    let told = elsewhere.call("ambit_claim", &claim).await?;
+    assert!(told.is_error, "another door, another upstream: {told:?}");
+    assert!(stage.modern.oracle.calls("transfer").is_empty(), "not yet");
+
+    // Another run of the agent, which knows nothing but the handle.
+    let mut later =
+        Client::connect("rmcp", ClientEra::Legacy, &stage.home, "bearer", "modern").await?;
+    let told = later.call("ambit_claim", &claim).await?;
+    assert!(!told.is_error && told.text.contains("transferred 7 to ana"), "{told:?}");
+    assert_eq!(stage.modern.oracle.calls("transfer"), [transfer], "the bytes that were shown");
+    let told = later.call("ambit_claim", &claim).await?;
+    assert!(told.is_error, "once: {told:?}");
+    assert_eq!(stage.modern.oracle.calls("transfer").len(), 1);
+    Ok(())
+}

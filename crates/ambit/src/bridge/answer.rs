@@ -6,8 +6,14 @@ use serde_json::{Value, json};
 const MODERN: &str = "2026-07-28";
 const LEGACY: [&str; 2] = ["2025-11-25", "2025-06-18"];
 
-/// The answer to a request that the gate did not answer; `None` where none is due.
-pub(super) fn without_gate(message: &Message, trouble: &Trouble, seconds: u64) -> Option<Value> {
+/// The answer to a request that the gate did not answer; `None` where none is due. `listed` is the last list of tools: a
+/// list decides nothing, and each call is decided when the gate is back.
+pub(super) fn without_gate(
+    message: &Message,
+    trouble: &Trouble,
+    seconds: u64,
+    listed: Option<&Value>,
+) -> Option<Value> {
     let id = message.request()?.clone();
     let method = message.method().unwrap_or_default();
     let modern = !message.is_legacy();
@@ -16,7 +22,7 @@ pub(super) fn without_gate(message: &Message, trouble: &Trouble, seconds: u64) -
         "ping" => json!({}),
         "initialize" => greeting(&message.value),
         "server/discover" => discovered(),
-        "tools/list" => json!({ "tools": [] }),
+        "tools/list" => listed.cloned().unwrap_or_else(|| json!({ "tools": [] })),
         "resources/list" => json!({ "resources": [] }),
         "resources/templates/list" => json!({ "resourceTemplates": [] }),
         "prompts/list" => json!({ "prompts": [] }),

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sse_stream::{Sse, SseStream};
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -37,6 +37,8 @@ pub(super) struct Conversation {
     failures: AtomicU32,
     looking: AtomicBool,
     back: Notify,
+    /// What was listed last: a client whose tools vanish from its list while the gate is away ends its run.
+    listed: std::sync::Mutex<Option<Value>>,
 }
 
 /// The gate's session, and what opens another.
@@ -80,6 +82,7 @@ impl Conversation {
             failures: AtomicU32::new(0),
             looking: AtomicBool::new(false),
             back: Notify::new(),
+            listed: std::sync::Mutex::new(None),
         }
     }
 
@@ -88,10 +91,33 @@ impl Conversation {
         if message.method() == Some("initialize") {
             return Reply::Whole(self.greet(message, extra).await);
         }
-        match self.deliver(&message, extra).await {
-            Ok(response) => self.take(message, response).await,
+        match self.answered(&message, extra).await {
+            Ok(reply) => reply,
             Err(trouble) => Reply::Whole(Whole::own(self.excuse(&message, &trouble))),
         }
+    }
+
+    async fn answered(
+        self: &Arc<Self>,
+        message: &Message,
+        extra: &HeaderMap,
+    ) -> Result<Reply, Trouble> {
+        let mut response = self.deliver(message, extra).await?;
+        for renewed in [false, true] {
+            if is_stream(&response) && message.request().is_some() {
+                let events = Events::of(Arc::clone(self), Some(message.clone()), response);
+                return Ok(Reply::Events(Box::new(events)));
+            }
+            let (status, body) = whole(response).await?;
+            if renewed || !is_outdated(message, &body) {
+                self.heard(message, &body);
+                return Ok(Reply::Whole(Whole { status, session: None, body }));
+            }
+            let base = self.holder.base().await?;
+            self.holder.spent(&self.purpose(&base, message, extra)).await;
+            response = self.deliver(message, extra).await?;
+        }
+        Err(Trouble::NoToken("its tokens are outdated as soon as they are issued".to_owned()))
     }
 
     /// The stream of what the gate says of its own accord; `None` if there is none, or not now.
@@ -198,8 +224,7 @@ impl Conversation {
         extra: &HeaderMap,
         session: &Session,
     ) -> Result<Response<Incoming>, Trouble> {
-        // While it is known to be away, one attempt is enough: somebody else looks for it.
-        let patience = if self.told.is_away() { Duration::ZERO } else { limits::BRIDGE_PATIENCE };
+        let patience = self.patience(message);
         let end = Instant::now() + patience;
         let mut pause = limits::BRIDGE_FIRST_PAUSE;
         let mut renewed = false;
@@ -225,6 +250,17 @@ impl Conversation {
                 }
                 Ok(response) => return Ok(response),
             }
+        }
+    }
+
+    /// How long to try. While the gate is known to be away one attempt is enough: somebody else looks for it. A client
+    /// that never saw a list of tools waits longer for it: an empty one is of no use.
+    fn patience(&self, message: &Message) -> Duration {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        match message.method() {
+            Some("tools/list") if !listed => limits::BRIDGE_FIRST_LIST,
+            _ if self.told.is_away() => Duration::ZERO,
+            _ => limits::BRIDGE_PATIENCE,
         }
     }
 
@@ -257,25 +293,18 @@ impl Conversation {
         self.holder.purpose(format!("{base}{}", self.path), header.or_else(|| message.task()))
     }
 
-    async fn take(self: &Arc<Self>, message: Message, response: Response<Incoming>) -> Reply {
-        if is_stream(&response) && message.request().is_some() {
-            let events = Events::of(Arc::clone(self), Some(message), response);
-            return Reply::Events(Box::new(events));
-        }
-        match whole(response).await {
-            Ok((status, body)) => {
-                self.heard(&message, &body);
-                Reply::Whole(Whole { status, session: None, body })
-            }
-            Err(trouble) => Reply::Whole(Whole::own(self.excuse(&message, &trouble))),
-        }
-    }
-
     /// The gate answered.
     fn heard(&self, message: &Message, body: &[u8]) {
         self.failures.store(0, Ordering::Relaxed);
         if self.told.back() {
             self.back.notify_one();
+        }
+        if message.method() == Some("tools/list")
+            && message.value.pointer("/params/cursor").is_none()
+            && let Ok(mut answer) = serde_json::from_slice::<Value>(body)
+            && let Some(result) = answer.get_mut("result")
+        {
+            *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(result.take());
         }
         if let Some(tool) = message.tool()
             && let Ok(answer) = serde_json::from_slice::<Value>(body)
@@ -296,7 +325,8 @@ impl Conversation {
         if let Some(what) = message.tool() {
             self.told.not_executed(what, &trouble.to_string());
         }
-        answer::without_gate(message, trouble, seconds)
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        answer::without_gate(message, trouble, seconds, listed.as_ref())
     }
 
     /// Looks for the gate until it is back; one at a time.
@@ -397,6 +427,17 @@ impl Events {
         self.asked = None;
         true
     }
+}
+
+/// Whether a call was refused because the agent is another version by now: nothing was executed, and a new token is of
+/// that version.
+fn is_outdated(message: &Message, body: &[u8]) -> bool {
+    message.tool().is_some()
+        && memchr::memmem::find(body, b"version_changed").is_some()
+        && serde_json::from_slice::<Value>(body).is_ok_and(|answer| {
+            let code = answer.pointer("/result/structuredContent/code");
+            code.and_then(Value::as_str) == Some("version_changed")
+        })
 }
 
 fn is_stream(response: &Response<Incoming>) -> bool {

@@ -39,7 +39,11 @@ pub async fn greet(
             None => refusal,
         }
     })?;
-    let refused = admit::identify::standing(gate, &world, &actor, upstream).err();
+    // A token of an earlier version does nothing any more, but may see what the agent's next one could do: a client whose
+    // list fails ends its run, and learns from its next call what to do.
+    let refused = admit::identify::standing(gate, &world, &actor, upstream)
+        .err()
+        .filter(|code| *code != Code::VersionChanged);
     let proof = actor.proof_use();
     if refused.is_some() || proof.is_some() {
         let greeting = Greeting::new(&actor, upstream, trace, refused);

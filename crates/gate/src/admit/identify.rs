@@ -31,18 +31,31 @@ pub(crate) fn standing(
     actor: &Actor,
     upstream: &UpstreamName,
 ) -> Result<(), Code> {
-    let current = world.compiled.agent(actor.agent());
-    let Some(current) = current.filter(|entry| entry.version == actor.version()) else {
+    let Some(current) = world.compiled.agent(actor.agent()) else {
         return Err(Code::CredentialInvalid);
     };
+    stopped(gate, current, actor, upstream)?;
+    // Last, because it alone lets an agent look at what it may do now.
+    if current.version == actor.version() { Ok(()) } else { Err(Code::VersionChanged) }
+}
+
+/// Refuses whom somebody has stopped, and what goes to a stopped upstream.
+fn stopped(
+    gate: &Gate,
+    current: &policy::AgentEntry,
+    actor: &Actor,
+    upstream: &UpstreamName,
+) -> Result<(), Code> {
     let stops = gate.stops.current();
     if !gate.settings.guards.revocation || stops.is_empty() {
         return Ok(());
     }
     let token = actor.token().to_string();
     let task = actor.task().map(|task| task.to_string());
+    let version = actor.version().to_string();
     let subjects = [
         ("token", Some(token.as_str())),
+        ("version", Some(version.as_str())),
         ("instance", actor.instance()),
         ("task", task.as_deref()),
         ("user", actor.user().map(model::Name::as_str)),

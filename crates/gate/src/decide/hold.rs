@@ -79,6 +79,23 @@ impl Asks {
         shown
     }
 
+    /// An ask of this agent that was not used yet: the one of this handle, or any.
+    #[must_use]
+    pub fn open_of(
+        &self,
+        agent: &str,
+        now: Timestamp,
+        handle: Option<AskId>,
+    ) -> Option<Arc<Shown>> {
+        let held = self.lock();
+        let open = held.values().filter(|h| match h.standing {
+            Standing::Waiting | Standing::Declined => h.shown.until > now,
+            Standing::Approved(until) => until > now,
+        });
+        let mut own = open.filter(|h| h.shown.agent == agent);
+        own.find(|h| handle.is_none_or(|handle| h.shown.id == handle)).map(|h| Arc::clone(&h.shown))
+    }
+
     /// Completes when a new ask arrives.
     pub async fn arrived(&self) {
         self.arrived.notified().await;

@@ -1,5 +1,6 @@
 //! Records a refusal durably before it is answered.
 
+use super::repeats::{is_final, same_call};
 use crate::{
     ActionRequest, Gate, Refusal, World, decide, limits,
     mediate::{decide_again, refusal_of},
@@ -7,7 +8,7 @@ use crate::{
 use identity::Actor;
 use ledger::{AppendError, NotWritten};
 use model::{
-    Code,
+    Code, Digest,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable},
 };
 use policy::{Call, Clearance, Denial, Facts, Refused};
@@ -58,7 +59,8 @@ pub async fn refuse(
     let action = format!("{}.{operation}", request.upstream);
     let refused = Refused::unmatched(actor, &action, None, (code, detail.as_deref()), &facts);
     let refusal = Refusal { detail, entry: Some(facts.entry), ..Refusal::new(code, request.trace) };
-    append(gate, Some(actor), refused, refusal).await
+    let same = same_call(actor, &action, &request.arguments.to_bytes());
+    append(gate, Some(actor), refused, counted(gate, refusal, same)).await
 }
 
 /// Refuses a catalogued call for a reason that is not a verdict: a human said no, or too many are asked.
@@ -72,13 +74,16 @@ pub async fn refuse_call(
     let action = call.action().to_string();
     let refused = Refused::unmatched(actor, &action, Some(call.entry()), (code, None), facts);
     let refusal = Refusal { entry: Some(facts.entry), ..Refusal::new(code, facts.trace) };
-    append(gate, Some(actor), refused, refusal).await
+    let same = same_call(actor, &action, call.bytes());
+    append(gate, Some(actor), refused, counted(gate, refusal, same)).await
 }
 
 /// Refuses with a verdict's reasons in the record; the caller gets the code and its sentence.
 pub async fn deny(gate: &Gate, actor: &Actor, denial: Denial, facts: &Facts) -> Refusal {
     let refusal = Refusal { entry: Some(facts.entry), ..Refusal::new(denial.code, facts.trace) };
-    append(gate, Some(actor), Refused::denied(&denial), refusal).await
+    let call = denial.call();
+    let same = same_call(actor, &call.action().to_string(), call.bytes());
+    append(gate, Some(actor), Refused::denied(&denial), counted(gate, refusal, same)).await
 }
 
 /// A clearance whose entry was not written is decided again if something moved, and refused otherwise.
@@ -109,6 +114,14 @@ pub async fn unopened(
     // A replayed proof has nothing left to use up; any other failure left the proof unused.
     let proves = if refusal.code == Code::ProofReplayed { None } else { actor };
     append(gate, proves, Refused::unwritten(clearance, refusal.code), refusal).await
+}
+
+/// The refusal with how often the same call was refused lately.
+fn counted(gate: &Gate, refusal: Refusal, same: Digest) -> Refusal {
+    if !is_final(refusal.code) {
+        return refusal;
+    }
+    Refusal { repeated: gate.repeats.note(same, gate.clock.now()), ..refusal }
 }
 
 /// Invariant 1: durable first. What cannot be recorded is refused with that reason instead.

@@ -2,6 +2,7 @@
 //! 2025-11-25 and 2025-06-18. It reads a message once, asks the flow, and writes the answer in the client's revision.
 
 mod call;
+mod claim;
 mod era;
 mod lists;
 pub(super) mod place;

@@ -56,6 +56,7 @@ fn status(code: Code) -> StatusCode {
     match code {
         Code::CredentialMissing
         | Code::CredentialInvalid
+        | Code::VersionChanged
         | Code::CredentialExpired
         | Code::ProofInvalid
         | Code::ProofReplayed => StatusCode::UNAUTHORIZED,

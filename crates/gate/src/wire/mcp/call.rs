@@ -1,7 +1,7 @@
 //! `tools/call`: the message becomes an action request, and the flow's answer a response in the client's revision.
 
 use super::{
-    Body, Visit,
+    Body, Visit, claim,
     era::Era,
     refuse,
     rpc::{self, Message},
@@ -45,12 +45,25 @@ pub(super) async fn answer(
         Value::Object(params) => params.remove("arguments"),
         _ => None,
     };
+    let mut arguments = arguments.unwrap_or(Value::Object(Object::new()));
+    let mut operation = tool.clone();
+    if tool == claim::TOOL {
+        let claimed = claim::find(gate, &visit, &arguments);
+        // At another upstream's door the handle stands for nothing: its token is for that door.
+        match claimed.filter(|claimed| claimed.action.upstream == visit.upstream) {
+            Some(claimed) => {
+                operation = claimed.action.operation.to_string();
+                arguments = claimed.arguments;
+            }
+            None => return claim::refuse(gate, &visit, &id).await,
+        }
+    }
     let request = ActionRequest {
         edge: Edge::Mcp,
         credential: visit.credential.clone(),
         upstream: visit.upstream.clone(),
-        operation: tool.clone(),
-        arguments: arguments.unwrap_or(Value::Object(Object::new())),
+        operation,
+        arguments,
         trace: visit.trace,
         traceparent: visit.traceparent.clone(),
         task: visit.task,

@@ -56,10 +56,13 @@ pub(super) fn discovered() -> Value {
 pub(super) fn tools(gate: &Gate, agent: &AgentName, upstream: &UpstreamName, era: Era) -> Value {
     let world = gate.world();
     let visible = world.compiled.visible(agent, upstream, gate.clock.now());
+    let claim = gate.asks().open_of(agent.as_str(), gate.clock.now(), None);
+    let claim = claim.map(|_| super::claim::definition());
     let tools = visible
         .filter(|entry| !world.quarantined.contains(&entry.id))
         .filter_map(|entry| world.definitions.get(&entry.id))
         .map(shown)
+        .chain(claim)
         .collect();
     listed(era, "tools", tools)
 }

@@ -54,9 +54,11 @@ const fn telling(code: Code) -> Telling {
         | Code::LimitReached
         | Code::AnsweredNo
         | Code::TooManyAsks => Telling::Denied,
-        Code::Undecidable | Code::Unrecorded | Code::Saturated | Code::Stopping => {
-            Telling::NotExecuted
-        }
+        Code::VersionChanged
+        | Code::Undecidable
+        | Code::Unrecorded
+        | Code::Saturated
+        | Code::Stopping => Telling::NotExecuted,
         Code::UpstreamUnreachable
         | Code::UpstreamInvalid
         | Code::UpstreamTimeout
@@ -157,12 +159,19 @@ pub(super) fn result(tool: &str, refusal: &Refusal) -> Value {
     if let Some(asked) = &refusal.asked {
         let (handle, until) = (asked.handle.to_string(), asked.until.to_string());
         text = format!(
-            "{text} Asked: {}. Handle: {handle}. An answer counts until {until}.",
-            asked.approvers
+            "{text} Asked: {}. Handle: {handle}, which the tool `{}` takes. An answer counts until {until}.",
+            asked.approvers,
+            super::claim::TOOL
         );
         members.push(("approvers", asked.approvers.as_str().into()));
         members.push(("handle", handle.into()));
         members.push(("until", until.into()));
+    }
+    if let Some(times) = refusal.repeated {
+        text = format!(
+            "{text} The same call was refused before ({times} times now): repeating it changes nothing."
+        );
+        members.push(("refused_times", Value::Integer(i64::from(times))));
     }
     text = format!("{text} What to do: {}. Trace: {}", code.fix(), refusal.trace);
     tool_result(&text, telling != Telling::Pending, Some(object(members)))
