@@ -61,7 +61,7 @@ pub(super) fn definition() -> Value {
 /// the action that this becomes, and the action is decided anew: a handle carries no right.
 pub(super) fn find(gate: &Gate, visit: &Visit, arguments: &Value) -> Option<Claimed> {
     let handle = arguments.get("handle").and_then(Value::as_str).and_then(AskId::parse)?;
-    let token = &visit.credential.as_ref()?.token;
+    let token = visit.credential.as_ref()?.token();
     let agent = super::session::claimed_agent(token)?;
     let shown: Arc<Shown> = gate.asks.open_of(agent.as_str(), gate.clock.now(), Some(handle))?;
     let action = ActionId::parse(&shown.action).ok()?;
