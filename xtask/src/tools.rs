@@ -55,6 +55,9 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Counts> {
     for name in ["modern", "legacy"] {
         note(&format!("Python {name}"), python_peers(workspace, name));
     }
+    for line in ["v1", "v2"] {
+        note(&format!("Python SDK {line}"), python_sdk(workspace, line));
+    }
     note("crates", cargo_fetch(workspace));
     Ok(counts)
 }
@@ -167,6 +170,27 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One line of the official Python SDK, in a directory of its own: versions and digests come from the committed list.
+/// The stamp saves the time of `pip install` while the list is the same.
+fn python_sdk(workspace: &Workspace, line: &str) -> Result<()> {
+    let source = workspace.root.join("tests-peers/py");
+    let place = workspace.target.join(format!("peers/py-{line}"));
+    fs::create_dir_all(&place)?;
+    copy_into(&source.join("dialogue.py"), &place)?;
+    let wanted = source.join(format!("requirements-{line}.txt"));
+    let list = fs::read(&wanted).with_context(|| format!("no {}", wanted.display()))?;
+    let stamp = place.join(".ambit-requirements");
+    if fs::read(&stamp).is_ok_and(|old| old == list) {
+        return Ok(());
+    }
+    let mut pip = program(workspace, "python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+    pip.args(["--root-user-action", "ignore", "--no-deps", "--require-hashes", "--target"]);
+    pip.arg(&place).arg("--requirement").arg(&wanted);
+    quiet(pip)?.or_fail("`pip install` of tests-peers/py")?;
+    fs::write(stamp, list).context("cannot note what was installed")
 }
 
 fn copy_into(file: &Path, place: &Path) -> Result<()> {

@@ -87,8 +87,7 @@ impl App {
         let store = Arc::new(store);
         let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref()).await?;
         let world = world::build(&store, clock.now())?;
-        let mut handle_key = [0_u8; 32];
-        entropy.fill(&mut handle_key);
+        let handle_key = keys::handle_key(&store, entropy.as_ref())?;
         let base_url = settings.base_url.clone();
         let client = upstream::Client::new(upstream::Settings {
             own: vec![settings.listen, settings.ops_listen],

@@ -2,11 +2,14 @@
 
 mod commit;
 mod forward;
+mod initiated;
 mod inspect;
 mod mask;
 mod pump;
 
 pub use commit::commit;
 pub use forward::{Failure, Response, forward};
+pub(crate) use initiated::authorize_following;
+pub use initiated::{Initiator, answer_of, ask_first, decide_initiated, narrowed};
 pub use inspect::{Ending, Inspected, Streaming, inspect};
 pub(crate) use pump::pump;

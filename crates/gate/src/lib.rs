@@ -11,6 +11,7 @@ pub mod json;
 pub mod limits;
 pub mod mediate;
 pub mod metrics;
+pub(crate) mod seal;
 pub mod settle;
 mod stops;
 mod upstreams;
@@ -85,6 +86,9 @@ pub struct Gate {
     pub(crate) settings: Settings,
     pub(crate) running: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) streams: wire::mcp::Streams,
+    /// The control revision that was published last, for streams that tell of changes.
+    pub(crate) published: tokio::sync::watch::Sender<u64>,
 }
 
 /// The parts that the binary hands to [`Gate::new`].
@@ -135,6 +139,8 @@ impl Gate {
             settings: parts.settings,
             running: TaskTracker::new(),
             stop: CancellationToken::new(),
+            streams: wire::mcp::Streams::default(),
+            published: tokio::sync::watch::Sender::new(0),
         })
     }
 
@@ -152,7 +158,9 @@ impl Gate {
             // Tokens stay believed only as long as this very set of keys is in force.
             world.keys = Arc::clone(&known.keys);
         }
+        let revision = world.revision;
         self.world.store(Arc::new(world));
+        self.published.send_replace(revision);
     }
 
     /// Takes over who is revoked or frozen. Called before the change's committer wakes, so that whoever asked for a
@@ -197,10 +205,14 @@ impl Gate {
         &self.asks
     }
 
-    /// The door of an MCP upstream: the audience of tokens for it.
+    /// The door of an upstream, or of all: the audience of tokens for it. The doors below `/bearer` are the same ones.
     #[must_use]
-    pub fn door(&self, edge: Edge, upstream: &UpstreamName) -> String {
-        format!("{}/{}/{upstream}", self.settings.base_url, edge.as_str())
+    pub fn door(&self, edge: Edge, upstream: Option<&UpstreamName>) -> String {
+        let (base, edge) = (&self.settings.base_url, edge.as_str());
+        match upstream {
+            Some(upstream) => format!("{base}/{edge}/{upstream}"),
+            None => format!("{base}/{edge}"),
+        }
     }
 
     /// True while new calls are admitted.

@@ -31,6 +31,10 @@ pub const ASKS_PER_RULE: usize = 20;
 pub const MAX_ASKS: usize = 4_096;
 /// Frames of a stream buffered between upstream and client: a slow client slows the upstream.
 pub const STREAM_FRAMES: usize = 16;
+/// Bytes of a stream after which what has gone out is recorded.
+pub const SEGMENT_BYTES: u64 = 1024 * 1024;
+/// Time after which it is recorded.
+pub const SEGMENT_TIME: model::Duration = model::Duration::seconds(5);
 /// Bytes of an HTTP answer looked ahead before it becomes a stream.
 pub const WHOLE_ANSWER: usize = 256 * 1024;
 /// Bytes of one HTTP answer with `returns:`: it must be parsed whole.
@@ -70,8 +74,41 @@ pub const MCP_FRAME: canonical::Limits = canonical::Limits {
 pub const MCP_ID: usize = 256;
 /// How long a legacy MCP session handle opens: a working day and the night after it; then clients initialise again.
 pub const MCP_SESSION: model::Duration = model::Duration::seconds(24 * 3_600);
-/// Characters of a session handle: nonce, expiry, the longest name and the tag are 160 in base64.
-pub const MCP_HANDLE: usize = 256;
+/// Characters of the handle of a session or an event: nonce, expiry, the longest names, a number and the tag are 360 in
+/// base64.
+pub const MCP_HANDLE: usize = 512;
+/// Characters of the handle of a question: it holds the upstream's session id, which is at most 1 KiB.
+pub const MCP_QUESTION: usize = 4 * 1024;
+/// Characters of a request state: it holds the upstream's own, and goes back and forth in each round.
+pub const MCP_STATE: usize = 32 * 1024;
+/// How long a question waits for its answer, and a state for its next round: as long as a human may be at lunch.
+pub const MCP_ROUND: model::Duration = model::Duration::seconds(3_600);
+/// Questions of one round: a human answers a few, not a list.
+pub const MCP_QUESTIONS: usize = 16;
+/// How long a call in a legacy session may take before its answer becomes a stream that can be taken up again.
+pub const MCP_PATIENCE: Duration = Duration::from_millis(150);
+/// Events kept of one stream that can be taken up again.
+pub const REPLAY_EVENTS: usize = 1_024;
+/// Bytes of the events kept of one stream: one answer of the largest size in use and its progress.
+pub const REPLAY_BYTES: usize = 4 << 20;
+/// Bytes of the events kept of all streams.
+pub const REPLAY_TOTAL: usize = 128 << 20;
+/// How long a stream's events are kept when it has ended or nobody reads it: clients reconnect within seconds.
+pub const REPLAY_KEPT: Duration = Duration::from_secs(60);
+/// When clients are told to ask for the rest of a stream.
+pub const REPLAY_RETRY_MILLIS: u64 = 1_000;
+/// Calls of legacy sessions that can be cancelled by their id.
+pub const MCP_CANCELLABLE: usize = 16_384;
+/// Ended sessions remembered: what clients end within some minutes on a busy node; looked through in microseconds.
+pub const MCP_ENDED: usize = 4_096;
+/// How often an open stream looks whether its caller may still have it; S8 allows a second.
+pub const STREAM_CHECK: Duration = Duration::from_millis(500);
+/// How long the standing stream of an upstream is left alone when it has ended.
+pub const STANDING_PAUSE: Duration = Duration::from_secs(5);
+/// Standing streams at once on a node.
+pub const MCP_STANDING: usize = 4_096;
+/// Resources that one subscription may name.
+pub const MCP_WATCHED: usize = 64;
 /// How long clients may keep a list: short, since a freeze or a new rule changes it.
 pub const MCP_LIST_MILLIS: i64 = 30_000;
 /// Silence on an event stream after which a comment is sent: under the 30 s after which common proxies cut.

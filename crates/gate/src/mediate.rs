@@ -81,8 +81,10 @@ pub struct ActionRequest {
     pub edge: Edge,
     /// The credential; `None` if none came.
     pub credential: Option<Credential>,
-    /// Which upstream the door belongs to.
+    /// Which upstream is meant.
     pub upstream: UpstreamName,
+    /// Whether it came through the door of all upstreams, which is another audience.
+    pub aggregate: bool,
     /// Which operation, by the name that the caller used.
     pub operation: String,
     /// The arguments, parsed once.
@@ -99,13 +101,31 @@ pub struct ActionRequest {
 
 /// What is sent to the upstream, beside the arguments.
 pub enum Outbound {
-    /// `tools/call` with the operation's name.
+    /// An MCP request.
     Mcp {
+        /// Which request of the protocol.
+        method: upstream::mcp::Method,
+        /// The conversation that it belongs to.
+        conversation: upstream::mcp::Conversation,
         /// The client's progress token, if it wants progress.
         progress: Option<canonical::Value>,
+        /// Answers to what the upstream asked in an earlier round.
+        inputs: Option<Box<upstream::mcp::Inputs>>,
     },
+    /// The client's answer to what an MCP upstream asked.
+    Reply(Box<Replying>),
     /// An HTTP request rebuilt from its parsed parts.
     Http(upstream::HttpRequest),
+}
+
+/// An answer to a question of an upstream.
+pub struct Replying {
+    /// Where it goes, as the question said.
+    pub reply_to: canonical::Value,
+    /// The human for whom the question was asked.
+    pub user: Option<String>,
+    /// A result or an error.
+    pub reply: Result<canonical::Value, canonical::Value>,
 }
 
 /// What an edge writes back.
@@ -136,8 +156,8 @@ pub enum Head {
 
 /// One frame of a stream.
 pub enum Frame {
-    /// A notification that belongs to the call.
-    Notification(canonical::Value),
+    /// A notification that belongs to the call, or a question of the upstream under a handle of ours.
+    Message(canonical::Value),
     /// Bytes of an HTTP body.
     Bytes(bytes::Bytes),
     /// The end: for MCP the result, for HTTP the last bytes.
@@ -188,12 +208,16 @@ impl Refusal {
     }
 }
 
-/// What a call was given when it was decided.
-struct Admitted {
-    /// Who was stopped then.
-    stops: Arc<Generation>,
+/// What was authorised.
+pub(crate) struct Authorized {
+    /// The evidence that bytes may leave.
+    pub(crate) departure: Departure,
+    /// Who acts.
+    pub(crate) actor: identity::Actor,
+    /// Who was stopped when it was decided.
+    pub(crate) stops: Arc<Generation>,
     /// Its place among the agent's open calls.
-    seat: admit::seats::Seat,
+    pub(crate) seat: admit::seats::Seat,
 }
 
 impl Gate {
@@ -203,17 +227,7 @@ impl Gate {
             return Answer::Refused(Refusal::new(Code::Stopping, request.trace));
         }
         match self.authorize(&request).await {
-            Ok((departure, admitted)) => {
-                let (reply, answer) = oneshot::channel();
-                let gate = Arc::clone(self);
-                let trace = request.trace;
-                self.running.spawn(async move {
-                    gate.carry_out(departure, admitted, request, reply).await
-                });
-                answer
-                    .await
-                    .unwrap_or_else(|_| Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace)))
-            }
+            Ok(authorized) => self.carried(authorized, request).await,
             Err(refusal) => {
                 // A loop is slowed down: a model that repeats itself is told so, and not at full speed.
                 let loops = refusal.repeated.is_some_and(|times| times >= limits::LOOP_TIMES);
@@ -225,8 +239,29 @@ impl Gate {
         }
     }
 
-    /// The evidence that bytes may leave, and what was taken with it.
-    async fn authorize(&self, request: &ActionRequest) -> Result<(Departure, Admitted), Refusal> {
+    /// The same for a caller whom the edge has greeted: its proof is used up by that.
+    pub async fn mediate_for(
+        self: &Arc<Self>,
+        actor: &identity::Actor,
+        request: ActionRequest,
+    ) -> Answer {
+        match execute::authorize_following(self, actor, &request).await {
+            Ok(authorized) => self.carried(authorized, request).await,
+            Err(refusal) => Answer::Refused(refusal),
+        }
+    }
+
+    async fn carried(self: &Arc<Self>, authorized: Authorized, request: ActionRequest) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let gate = Arc::clone(self);
+        let trace = request.trace;
+        self.running
+            .spawn(async move { Box::pin(gate.carry_out(authorized, request, reply)).await });
+        answer.await.unwrap_or_else(|_| Answer::Refused(Refusal::new(Code::UpstreamInvalid, trace)))
+    }
+
+    /// The evidence that bytes may leave, who acts, and who was stopped when that was decided.
+    async fn authorize(&self, request: &ActionRequest) -> Result<Authorized, Refusal> {
         let mut last = Refusal::new(Code::Undecidable, request.trace);
         let mut seat = None;
         for _ in 0..limits::MAX_DECISIONS {
@@ -248,7 +283,7 @@ impl Gate {
                     if let Some(would) = departure.clearance().would() {
                         self.metrics.would(would);
                     }
-                    return Ok((departure, Admitted { stops, seat: taken }));
+                    return Ok(Authorized { departure, actor, stops, seat: taken });
                 }
                 Err(not_written) => match settle::unwritten(self, &actor, not_written).await {
                     settle::Unwritten::DecideAgain(refusal) => {
@@ -263,15 +298,15 @@ impl Gate {
 
     async fn carry_out(
         self: Arc<Self>,
-        departure: Departure,
-        admitted: Admitted,
+        authorized: Authorized,
         request: ActionRequest,
         mut reply: oneshot::Sender<Answer>,
     ) {
-        let Admitted { stops, seat } = admitted;
+        let Authorized { departure, actor, stops, seat } = authorized;
         let subjects = departure.clearance().subjects().clone();
         let mut watch = Watch::begin(Arc::clone(&self), stops, subjects);
-        let mut exchange = settle::Exchange::begin(Arc::clone(&self), departure, seat, &request);
+        let mut exchange =
+            settle::Exchange::begin(Arc::clone(&self), departure, (actor, seat), &request);
         let response = match watch.stopped() {
             Some(code) => Err(execute::Failure { code, after_send: false }),
             None => tokio::select! {
@@ -282,13 +317,14 @@ impl Gate {
                 }
             },
         };
+        let response = execute::ask_first(&exchange, response).await;
         match execute::inspect(&self, &exchange, response) {
             execute::Inspected::Whole(whole, ending) => {
                 let answer = settle::close(exchange, ending, whole).await;
                 let _caller_may_be_gone = reply.send(answer).is_err();
             }
             execute::Inspected::Stream(stream) => {
-                execute::pump(exchange, watch, stream, reply).await;
+                Box::pin(execute::pump(exchange, watch, stream, reply)).await;
             }
         }
     }

@@ -139,4 +139,9 @@ impl Actor {
     pub fn proof_use(&self) -> Option<(Digest, Timestamp)> {
         self.proof_use
     }
+
+    /// The same caller in what follows from its request: the proof is used up by the request's own record.
+    pub fn following(&self) -> Actor {
+        Actor { verified: Arc::clone(&self.verified), proof_use: None }
+    }
 }

@@ -35,7 +35,8 @@ pub(crate) enum Binding {
 pub(crate) struct Decided {
     pub(crate) version: Digest,
     pub(crate) instance: Option<String>,
-    pub(crate) upstream: UpstreamName,
+    /// None for the door of all.
+    pub(crate) upstream: Option<UpstreamName>,
     pub(crate) user: Option<Name>,
     pub(crate) task: Option<TaskId>,
     pub(crate) issued: Timestamp,
@@ -76,11 +77,13 @@ pub(crate) fn decide(
     }
     // A frozen upstream answers as one that the agent does not see.
     let upstream = agent.doors.get(&wish.resource).ok_or(IssueError::Target)?.clone();
-    let upstream_subject = subject_digest("upstream", upstream.as_str());
-    if directory.is_revoked(&upstream_subject) {
-        return Err(IssueError::Target);
+    if let Some(upstream) = &upstream {
+        let upstream_subject = subject_digest("upstream", upstream.as_str());
+        if directory.is_revoked(&upstream_subject) {
+            return Err(IssueError::Target);
+        }
+        subjects.push(upstream_subject);
     }
-    subjects.push(upstream_subject);
     let (issued, expires) = lifetime(&agent, task_ends, bound, now)?;
     let version = agent.version;
     Ok(Decided { version, instance, upstream, user, task, issued, expires, bound, subjects })

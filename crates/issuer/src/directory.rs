@@ -21,7 +21,8 @@ pub struct RegisteredAgent {
     /// Declared life of its tokens.
     pub ttl: Duration,
     /// The doors that it sees, by their full URL, which is the audience of a token.
-    pub doors: BTreeMap<String, UpstreamName>,
+    /// None of them stands for the door of all.
+    pub doors: BTreeMap<String, Option<UpstreamName>>,
 }
 
 /// An open task.

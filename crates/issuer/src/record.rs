@@ -71,7 +71,10 @@ impl Recordable for IssuedRecord {
             Member::Task => task.map(|task| Field::Text(task.to_string())),
             Member::Token => Some(Field::Text(self.token.to_string())),
             Member::Ttl => Some(Field::Number(ttl)),
-            Member::Upstream => Some(Field::Text(upstream.to_string())),
+            Member::Upstream => {
+                let name = upstream.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string);
+                Some(Field::Text(name))
+            }
             Member::Version => Some(Field::Text(version.to_string())),
         });
         let user = self.decided.user.as_ref().map(ToString::to_string);

@@ -11,6 +11,7 @@ pub mod id;
 pub mod limits;
 pub mod name;
 pub mod record;
+pub mod reserved;
 pub mod time;
 
 pub use action::{Decision, Effect, RiskTier, Sink};

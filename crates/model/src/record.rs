@@ -32,6 +32,8 @@ pub enum RecordKind {
     Correction = 10,
     /// An authenticated request that is no action: a list, a session.
     Presented = 11,
+    /// A part of a long stream has gone out.
+    Segment = 12,
 }
 
 impl RecordKind {
@@ -48,6 +50,7 @@ impl RecordKind {
         RecordKind::Sampled,
         RecordKind::Correction,
         RecordKind::Presented,
+        RecordKind::Segment,
     ];
 
     /// The kind of a number in a leaf.
@@ -77,6 +80,7 @@ impl RecordKind {
             RecordKind::Sampled => "sampled",
             RecordKind::Correction => "correction",
             RecordKind::Presented => "presented",
+            RecordKind::Segment => "segment",
         }
     }
 }

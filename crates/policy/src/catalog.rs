@@ -3,6 +3,7 @@
 use crate::Definitions;
 use crate::digest::{sha256, subject_digest};
 use crate::facts::object;
+use crate::method;
 use crate::problem::Problem;
 use crate::shape::Arguments;
 use crate::written::{Written, inferred};
@@ -219,7 +220,11 @@ fn named(
         upstream.actions.iter().map(|(name, action)| (name.clone(), action.clone())).collect();
     if let Some(default) = upstream.default_action.as_ref() {
         let pinned = definitions.keys().filter(|id| id.upstream == *name);
-        let unnamed = pinned.filter(|id| !upstream.actions.contains_key(&*id.operation));
+        // `"*"` stands for tools: what is no tool is named, or does not exist.
+        let unnamed = pinned.filter(|id| {
+            let operation = &*id.operation;
+            !upstream.actions.contains_key(operation) && !model::reserved::is_reserved(operation)
+        });
         all.extend(unnamed.map(|id| (id.operation.to_string(), default.clone())));
     }
     all
@@ -249,7 +254,8 @@ fn entry(
     definitions: &Definitions,
     written: &[Written],
 ) -> (CatalogEntry, Option<Problem>) {
-    let definition = definitions.get(&id).filter(|_| kind == UpstreamKind::Mcp);
+    let own = method::definition(&id.operation);
+    let definition = definitions.get(&id).or(own.as_ref()).filter(|_| kind == UpstreamKind::Mcp);
     let schema = definition.map(|definition| serde(&definition.input_schema));
     let check = schema.as_ref().map(jsonschema::validator_for).transpose();
     let name = id.to_string();

@@ -31,6 +31,7 @@ mod guard;
 mod infer;
 mod intent;
 mod limits;
+mod method;
 mod problem;
 mod reads;
 mod rule;

@@ -178,6 +178,7 @@ impl House {
                 format!("{DOOR}/{path}"),
             )),
             upstream: Name::new("bank")?,
+            aggregate: false,
             operation: operation.into(),
             arguments: Value::Object(canonical::Object::new()),
             trace: TraceId(u128::from(number) + 1),

@@ -4,6 +4,7 @@
 //! in this crate is part of the product.
 
 pub mod chance;
+pub mod dialogue;
 pub mod driven;
 pub mod fuzz;
 pub mod house;

@@ -241,7 +241,7 @@ impl Broker {
     /// Lends the credential of the departure's upstream, for this departure.
     pub fn lend(&self, departure: &Departure) -> Result<UpstreamCredential, Fault> {
         let clearance = departure.clearance();
-        let caller = Caller::acting(clearance.agent(), clearance.subject().user.as_ref());
+        let caller = Caller::acting(clearance.agent(), clearance.subject().user.as_ref(), None);
         self.lend_for(Purpose::Entry(departure.entry()), caller, &departure.action().upstream)
     }
 
@@ -271,6 +271,16 @@ impl Broker {
         upstream: &UpstreamName,
     ) -> Result<UpstreamCredential, Fault> {
         self.lend_for(Purpose::OwnReading, Caller::Ambit, upstream)
+    }
+
+    /// Lends an upstream's credential for what belongs to a conversation rather than to a call: its stream, its end.
+    pub fn lend_for_conversation(
+        &self,
+        upstream: &UpstreamName,
+        party: &crate::mcp::Party,
+    ) -> Result<UpstreamCredential, Fault> {
+        let caller = Caller::acting(&party.agent, party.user.as_ref(), None);
+        self.lend_for(Purpose::OwnReading, caller, upstream)
     }
 
     fn resolve(

@@ -80,3 +80,11 @@ pub(crate) const CHILD_LOG_LINES: u32 = 60;
 pub(crate) const CHILD_LOG_SPAN: Duration = Duration::from_secs(60);
 /// Bytes of a hook's answer: a decision with its reasons.
 pub(crate) const HOOK_ANSWER: usize = 64 * 1024;
+/// LIMIT: bytes of an event id; ids in use are below 200.
+pub(crate) const EVENT_ID_BYTES: usize = 1 << 10;
+/// LIMIT: how long an upstream may put off the rest of a stream; under the silence that clients bear.
+pub(crate) const RETRY_MAX: Duration = Duration::from_secs(10);
+/// LIMIT: the pause before the rest of a stream is asked for, where the upstream names none.
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
+/// LIMIT: how often in a row a stream is taken up again without a message of it coming.
+pub(crate) const RESUMPTIONS: usize = 5;

@@ -24,15 +24,16 @@ impl Directory for App {
                 UpstreamKind::Mcp => Edge::Mcp,
                 UpstreamKind::Http => Edge::Http,
             };
-            Some((self.gate.door(edge, upstream), upstream.clone()))
+            Some((self.gate.door(edge, Some(upstream)), Some(upstream.clone())))
         });
+        let all = (self.gate.door(Edge::Mcp, None), None);
         Some(Arc::new(RegisteredAgent {
             version: entry.version,
             owner: entry.declared.owner.clone(),
             keys: Arc::new(keys),
             proof: entry.declared.credentials.proof,
             ttl: entry.declared.credentials.ttl,
-            doors: doors.collect::<BTreeMap<_, _>>(),
+            doors: doors.chain(std::iter::once(all)).collect::<BTreeMap<_, _>>(),
         }))
     }
 

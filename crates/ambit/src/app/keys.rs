@@ -47,6 +47,21 @@ pub(super) async fn signing_key(
     Ok(key)
 }
 
+/// The name under which the key of clients' handles is kept.
+const HANDLES: &str = "client-handles";
+
+/// The key that handles given to clients are sealed with: every node of this store opens them, also after a restart.
+pub(super) fn handle_key(store: &Store, entropy: &dyn Entropy) -> anyhow::Result<[u8; 32]> {
+    if let Some(kept) = store.get_key(HANDLES)? {
+        let kept: &[u8] = &kept;
+        return kept.try_into().context("the key of clients' handles is not 32 bytes");
+    }
+    let mut key = [0_u8; 32];
+    entropy.fill(&mut key);
+    store.put_key(HANDLES, &key)?;
+    Ok(key)
+}
+
 fn fresh(entropy: &dyn Entropy) -> anyhow::Result<SigningKey> {
     let mut random = [0_u8; 32];
     entropy.fill(&mut random);

@@ -9,6 +9,7 @@ use model::{
     ActionId, UpstreamName,
     declared::{Declared, Upstream, UpstreamKind},
     record::StateChange,
+    reserved,
 };
 use std::sync::Arc;
 
@@ -95,8 +96,10 @@ async fn changes(
     let state = app.store.state();
     let mut changes = Vec::new();
     for (operation, bytes) in seen {
-        let catalogued =
-            upstream.actions.contains_key(&operation) || upstream.default_action.is_some();
+        let by_default = upstream.default_action.is_some() && !reserved::is_reserved(&operation);
+        let catalogued = upstream.actions.contains_key(&operation)
+            || by_default
+            || operation == reserved::INSTRUCTIONS;
         let Ok(action) = ActionId::new(name.clone(), &operation) else { continue };
         if !catalogued {
             continue;

@@ -116,6 +116,7 @@ async fn spans(app: &App, found: &[Record], open: &mut Open) -> Result<Vec<Value
             | RecordKind::Task
             | RecordKind::Token
             | RecordKind::Sampled
+            | RecordKind::Segment
             | RecordKind::Correction
             | RecordKind::Presented => {}
         }

@@ -222,6 +222,7 @@ fn rows(app: &App, records: &[Record]) -> Vec<Value> {
             | RecordKind::Task
             | RecordKind::Token
             | RecordKind::Sampled
+            | RecordKind::Segment
             | RecordKind::Correction => {}
         }
     }

@@ -50,6 +50,7 @@ pub(super) async fn why(
         | RecordKind::Control
         | RecordKind::Task
         | RecordKind::Correction
+        | RecordKind::Segment
         | RecordKind::Presented => false,
     };
     // That a human was asked is two records: the question has the reasons.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 /// Verifies token and proof for the door that the request came through.
 pub fn authenticate(gate: &Gate, world: &World, request: &ActionRequest) -> Result<Actor, Refusal> {
-    let who = verify(gate, world, request.credential.as_ref(), request.edge, &request.upstream);
+    let door = (!request.aggregate).then_some(&request.upstream);
+    let who = verify(gate, world, request.credential.as_ref(), request.edge, door);
     who.map_err(|(code, detail)| {
         let refusal = Refusal::new(code, request.trace);
-        gate.stranger(&refusal, request.edge, &request.upstream);
+        gate.stranger(&refusal, request.edge, door);
         match detail {
             Some(detail) => refusal.with(detail),
             None => refusal,
@@ -22,12 +23,12 @@ pub fn authenticate(gate: &Gate, world: &World, request: &ActionRequest) -> Resu
 }
 
 /// Authenticates a request that is no action (a list, a session, a notification). A proof that came with it is used up
-/// durably, so that it cannot be shown again with an action.
+/// durably, so that it cannot be shown again with an action. `upstream` is none at the door of all upstreams.
 pub async fn greet(
     gate: &Gate,
     credential: Option<&Credential>,
     edge: Edge,
-    upstream: &UpstreamName,
+    upstream: Option<&UpstreamName>,
     trace: TraceId,
 ) -> Result<Actor, Refusal> {
     let world = gate.world();
@@ -74,7 +75,7 @@ fn verify(
     world: &World,
     credential: Option<&Credential>,
     edge: Edge,
-    upstream: &UpstreamName,
+    upstream: Option<&UpstreamName>,
 ) -> Result<Actor, (Code, Option<String>)> {
     let credential = credential.ok_or((Code::CredentialMissing, None))?;
     let told = |error: identity::CredentialError| (error.code(), Some(error.to_string()));
@@ -129,12 +130,18 @@ struct Greeting {
 impl Greeting {
     fn new(
         actor: &Actor,
-        upstream: &UpstreamName,
+        upstream: Option<&UpstreamName>,
         trace: TraceId,
         refused: Option<Code>,
     ) -> Greeting {
         let mut envelope = vec![
-            ("action", canonical::Value::String(format!("{upstream}.(none)"))),
+            (
+                "action",
+                canonical::Value::String(format!(
+                    "{}.(none)",
+                    upstream.map_or("*", |u| u.as_str())
+                )),
+            ),
             ("agent", actor.agent().as_str().into()),
             ("decision", if refused.is_some() { "deny".into() } else { "allow".into() }),
             ("trace", trace.to_string().as_str().into()),

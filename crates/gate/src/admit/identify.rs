@@ -13,7 +13,7 @@ pub async fn identify(
     actor: &Actor,
     request: &ActionRequest,
 ) -> Result<Option<Arc<TaskFacts>>, Refusal> {
-    if let Err(code) = standing(gate, world, actor, &request.upstream) {
+    if let Err(code) = standing(gate, world, actor, Some(&request.upstream)) {
         return Err(settle::refuse(gate, world, actor, request, code, None).await);
     }
     match task(gate, actor, request) {
@@ -29,7 +29,7 @@ pub(crate) fn standing(
     gate: &Gate,
     world: &World,
     actor: &Actor,
-    upstream: &UpstreamName,
+    upstream: Option<&UpstreamName>,
 ) -> Result<(), Code> {
     let Some(current) = world.compiled.agent(actor.agent()) else {
         return Err(Code::CredentialInvalid);
@@ -44,7 +44,7 @@ fn stopped(
     gate: &Gate,
     current: &policy::AgentEntry,
     actor: &Actor,
-    upstream: &UpstreamName,
+    upstream: Option<&UpstreamName>,
 ) -> Result<(), Code> {
     let stops = gate.stops.current();
     if !gate.settings.guards.revocation || stops.is_empty() {
@@ -68,8 +68,8 @@ fn stopped(
     {
         return Err(Code::Revoked);
     }
-    let place = subject_digest("upstream", upstream.as_str());
-    if stops.contains(&place) || stops.contains(&everything()) {
+    let place = upstream.map(|upstream| subject_digest("upstream", upstream.as_str()));
+    if place.is_some_and(|place| stops.contains(&place)) || stops.contains(&everything()) {
         return Err(Code::Frozen);
     }
     Ok(())

@@ -47,7 +47,7 @@ impl Gate {
     }
 
     /// Counts a request that nobody is believed to have sent, and records one in a second.
-    pub(crate) fn stranger(&self, refusal: &Refusal, edge: Edge, upstream: &UpstreamName) {
+    pub(crate) fn stranger(&self, refusal: &Refusal, edge: Edge, upstream: Option<&UpstreamName>) {
         self.metrics.stranger(refusal.code);
         let refused = self.strangers.refused.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let now = self.clock.now();
@@ -64,7 +64,7 @@ impl Gate {
             let sample = Sample {
                 code: refusal.code.slug(),
                 edge: edge.as_str(),
-                upstream: upstream.to_string(),
+                upstream: upstream.map_or_else(|| "*".to_owned(), ToString::to_string),
                 refused,
             };
             // A sample that does not fit into a full journal is only a sample: the count above stands.

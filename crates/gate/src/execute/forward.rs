@@ -21,6 +21,8 @@ pub enum Response {
     Http(http::Response<Bytes>),
     /// An HTTP response that is long or slow: its head, the bytes looked ahead, the rest.
     HttpStream(http::response::Parts, Bytes, upstream::Body),
+    /// An MCP outcome that may not be returned, and why.
+    Withheld(String),
 }
 
 /// Why nothing came back.
@@ -64,16 +66,32 @@ pub async fn forward(
     let traceparent = request.traceparent;
     let credential = gate.broker.lend(exchange.departure())?;
     exchange.lent(credential.lookout());
-    let departure = exchange.departure();
     let response = match request.outbound {
-        Outbound::Mcp { progress } => {
-            let call = mcp::ToolCall { progress, traceparent, dry_run: None };
-            match gate.mcp.call(&gate.client, departure, credential, call).await? {
+        Outbound::Mcp { method, conversation: wide, progress, mut inputs } => {
+            let upstream = &request.upstream;
+            let conversation = super::narrowed(gate, exchange.actor(), upstream, wide);
+            exchange.narrow(conversation);
+            if let Some(inputs) = &mut inputs {
+                Box::pin(super::initiated::answers(exchange, inputs)).await?;
+            }
+            let ask =
+                mcp::Ask { method, conversation, progress, inputs, traceparent, dry_run: None };
+            match gate.mcp.call(&gate.client, exchange.departure(), credential, ask).await? {
                 mcp::Answer::Whole(outcome) => Response::Mcp(outcome),
                 mcp::Answer::Stream(messages) => Response::McpStream(messages),
             }
         }
+        Outbound::Reply(replying) => {
+            let crate::mediate::Replying { reply_to, reply, user } = *replying;
+            if exchange.actor().user().map(model::Name::as_str) != user.as_deref() {
+                return Err(Failure { code: Code::ProtocolInvalid, after_send: false });
+            }
+            let departure = exchange.departure();
+            gate.mcp.reply(&gate.client, departure, credential, &reply_to, &reply).await?;
+            Response::Mcp(mcp::Outcome::of_result(canonical::Object::new()))
+        }
         Outbound::Http(outgoing) => {
+            let departure = exchange.departure();
             let response = gate.client.send(departure, credential, outgoing, traceparent).await?;
             let whole = gate.settings.guards.projection
                 && !departure.clearance().call().entry().action.returns.is_empty();
@@ -112,14 +130,27 @@ async fn rehearse(
     let departure = exchange.departure();
     let credential = gate.broker.lend(departure)?;
     let passed = match &request.outbound {
-        Outbound::Mcp { .. } => {
-            let call = mcp::ToolCall { progress: None, traceparent, dry_run: Some(argument) };
+        Outbound::Mcp { method, conversation, .. } => {
+            let call = mcp::Ask {
+                method: *method,
+                // A rehearsal asks nobody anything.
+                conversation: mcp::Conversation {
+                    session: conversation.session,
+                    ..Default::default()
+                },
+                progress: None,
+                inputs: None,
+                traceparent,
+                dry_run: Some(argument),
+            };
             let answer = gate.mcp.call(&gate.client, departure, credential, call).await;
             match answer.map_err(rehearsed)? {
-                mcp::Answer::Whole(outcome) => !outcome.is_error(),
+                mcp::Answer::Whole(outcome) => !outcome.is_error() && !outcome.asks(),
                 mcp::Answer::Stream(messages) => last(messages).await?,
             }
         }
+        // An answer to a question has no form in which it could be tried.
+        Outbound::Reply(_) => false,
         Outbound::Http(outgoing) => {
             let mut outgoing = outgoing.clone();
             outgoing.query.retain(|(name, _)| *name != argument);
@@ -140,8 +171,11 @@ fn rehearsed(fault: upstream::Fault) -> Failure {
 async fn last(mut messages: mcp::Messages) -> Result<bool, Failure> {
     loop {
         match messages.next().await {
-            Some(Ok(mcp::Message::Notification(_))) => {}
-            Some(Ok(mcp::Message::Outcome(outcome))) => return Ok(!outcome.is_error()),
+            Some(Ok(mcp::Message::Notification(_) | mcp::Message::Log(_))) => {}
+            Some(Ok(mcp::Message::Question(question))) => messages.refuse(&question).await,
+            Some(Ok(mcp::Message::Outcome(outcome))) => {
+                return Ok(!outcome.is_error() && !outcome.asks());
+            }
             Some(Err(fault)) => return Err(rehearsed(fault)),
             None => return Ok(false),
         }

@@ -86,6 +86,10 @@ pub fn inspect(gate: &Gate, exchange: &Exchange, response: Result<Response, Fail
             let (reply, ending) = mcp_outcome(gate, exchange, outcome);
             Inspected::Whole(reply, ending)
         }
+        Ok(Response::Withheld(why)) => {
+            let (reply, ending) = withheld(exchange, &why);
+            Inspected::Whole(reply, ending)
+        }
         Ok(Response::McpStream(messages)) => Inspected::Stream(Streaming::Mcp(messages)),
         Ok(Response::Http(response)) => {
             let (reply, ending) = http_whole(gate, exchange, response);

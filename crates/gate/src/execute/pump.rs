@@ -1,6 +1,9 @@
 //! Hands a stream on frame by frame and withholds the last one until the outcome is durable.
 
-use super::inspect::{self, Ending, Streaming};
+use super::{
+    Initiator,
+    inspect::{self, Ending, Streaming},
+};
 use crate::{
     limits,
     mediate::{Answer, Frame, Refusal, Reply},
@@ -40,28 +43,20 @@ async fn pump_mcp(
     mut messages: mcp::Messages,
     frames: mpsc::Sender<Frame>,
 ) {
+    let mut initiator = Initiator::within(&exchange);
+    let mut segments = settle::Segments::begin(&exchange);
     let (last, ending) = loop {
         let next = tokio::select! {
             next = messages.next() => next,
             () = frames.closed() => break (None, super::Failure::cancelled().ending()),
             code = watch.cut(Duration::ZERO) => break stopped(code, &exchange),
         };
-        match next {
-            Some(Ok(mcp::Message::Notification(notification))) => {
-                if exchange.leaks(&notification.to_bytes()) {
-                    let (withheld, ending) = inspect::withheld(&exchange, inspect::LEAK);
-                    break (Some(withheld), ending);
-                }
-                match handed(&frames, Frame::Notification(notification), &mut watch).await {
-                    Handed::On => {}
-                    Handed::Gone => break (None, super::Failure::cancelled().ending()),
-                    Handed::Stopped(code) => break stopped(code, &exchange),
-                }
-            }
+        let message = match next {
             Some(Ok(mcp::Message::Outcome(outcome))) => {
-                let (reply, ending) = inspect::mcp_outcome(exchange.gate(), &exchange, outcome);
+                let (reply, ending) = last_of(&exchange, outcome).await;
                 break (Some(reply), ending);
             }
+            Some(Ok(message)) => initiator.hand_on(exchange.gate(), &messages, message).await,
             Some(Err(fault)) => {
                 let failure = super::Failure::from(fault);
                 break (Some(Err(Refusal::new(failure.code, exchange.trace()))), failure.ending());
@@ -72,6 +67,17 @@ async fn pump_mcp(
                     Ending { word: "unknown", code: Some(refusal.code), ..Ending::default() };
                 break (Some(Err(refusal)), ending);
             }
+        };
+        let Some(message) = message else { continue };
+        let bytes = message.to_bytes();
+        if exchange.leaks(&bytes) {
+            let (withheld, ending) = inspect::withheld(&exchange, inspect::LEAK);
+            break (Some(withheld), ending);
+        }
+        match handed(&frames, Frame::Message(message), &mut watch).await {
+            Handed::On => segments.sent(&exchange, bytes.len()),
+            Handed::Gone => break (None, super::Failure::cancelled().ending()),
+            Handed::Stopped(code) => break stopped(code, &exchange),
         }
     };
     drop(messages);
@@ -84,6 +90,17 @@ async fn pump_mcp(
 fn stopped(code: Code, exchange: &Exchange) -> (Option<Result<Reply, Refusal>>, Ending) {
     let failure = super::Failure { code, after_send: true };
     (Some(Err(Refusal::new(code, exchange.trace()))), failure.ending())
+}
+
+/// The last frame of an MCP answer.
+async fn last_of(exchange: &Exchange, outcome: mcp::Outcome) -> (Result<Reply, Refusal>, Ending) {
+    match super::ask_first(exchange, Ok(super::Response::Mcp(outcome))).await {
+        Ok(super::Response::Mcp(outcome)) => {
+            inspect::mcp_outcome(exchange.gate(), exchange, outcome)
+        }
+        Ok(super::Response::Withheld(why)) => inspect::withheld(exchange, &why),
+        Ok(_) | Err(_) => inspect::withheld(exchange, "the answer is not one of MCP"),
+    }
 }
 
 async fn pump_http(
@@ -99,6 +116,7 @@ async fn pump_http(
     let mut lookout = exchange.lookout();
     let mut held = Bytes::new();
     let mut next = Some(ahead);
+    let mut segments = settle::Segments::begin(&exchange);
     let (last, word, code) = loop {
         let data = match next.take() {
             Some(ahead) => ahead,
@@ -138,8 +156,9 @@ async fn pump_http(
             continue;
         }
         passing.note(&ready);
+        let length = ready.len();
         match handed(&frames, Frame::Bytes(ready), &mut watch).await {
-            Handed::On => {}
+            Handed::On => segments.sent(&exchange, length),
             Handed::Gone => break (None, "unknown", Some(Code::UpstreamTimeout)),
             Handed::Stopped(code) => break (Some(Err(code)), "unknown", Some(code)),
         }

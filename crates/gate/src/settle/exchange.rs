@@ -1,17 +1,20 @@
 //! The duty to close: whoever holds an [`Exchange`] owes its entry one outcome.
 
 use super::Outcome;
-use crate::{ActionRequest, Gate, admit::seats::Seat, execute::Ending};
+use crate::{ActionRequest, Gate, Outbound, admit::seats::Seat, execute::Ending};
+use identity::Actor;
 use model::{Code, EntryId, Timestamp, TraceId, declared::After, record::KeyScope};
 use policy::CatalogEntry;
 use std::sync::Arc;
-use upstream::{Departure, Lookout};
+use upstream::{Departure, Lookout, mcp::Conversation};
 
 /// An open entry that waits for its outcome. Dropped unclosed (a panic, a cancelled task), it queues `unknown`.
 #[must_use]
 pub struct Exchange {
     gate: Arc<Gate>,
     departure: Departure,
+    actor: Actor,
+    conversation: Conversation,
     entry: EntryId,
     trace: TraceId,
     agent: String,
@@ -28,11 +31,17 @@ impl Exchange {
     pub fn begin(
         gate: Arc<Gate>,
         departure: Departure,
-        seat: Seat,
+        (actor, seat): (Actor, Seat),
         request: &ActionRequest,
     ) -> Exchange {
         let clearance = departure.clearance();
+        let conversation = match &request.outbound {
+            Outbound::Mcp { conversation, .. } => *conversation,
+            Outbound::Http(_) | Outbound::Reply(_) => Conversation::default(),
+        };
         Exchange {
+            actor,
+            conversation,
             entry: clearance.entry(),
             trace: request.trace,
             agent: clearance.agent().to_string(),
@@ -63,6 +72,27 @@ impl Exchange {
     #[must_use]
     pub fn catalog(&self) -> &CatalogEntry {
         self.departure.clearance().call().entry()
+    }
+
+    /// Who acts.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
+    }
+
+    /// The conversation that the call belongs to.
+    #[must_use]
+    pub fn conversation(&self) -> Conversation {
+        self.conversation
+    }
+
+    /// Takes over what is left of the conversation for this upstream.
+    pub fn narrow(&mut self, conversation: Conversation) {
+        self.conversation = conversation;
+    }
+
+    /// The cleared call.
+    pub fn call(&self) -> &policy::Call {
+        self.departure.clearance().call()
     }
 
     /// The gate that owns this exchange.
@@ -97,6 +127,20 @@ impl Exchange {
     #[must_use]
     pub fn masked(&self, answer: &[u8]) -> Option<Vec<u8>> {
         self.gate.broker.masked(&self.departure, answer)
+    }
+
+    /// The record of a part of its stream: so many bytes and frames have gone out.
+    #[must_use]
+    pub fn segment(&self, bytes: u64, frames: u64) -> super::Segment {
+        super::Segment {
+            entry: self.entry,
+            trace: self.trace,
+            agent: self.agent.clone(),
+            action: self.action.clone(),
+            scope: self.scope.clone(),
+            bytes,
+            frames,
+        }
     }
 
     /// The outcome that is owed; from here on its writer has the duty.

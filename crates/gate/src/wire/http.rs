@@ -28,7 +28,7 @@ pub async fn handle(gate: &Arc<Gate>, incoming: Request<Incoming>) -> Response<B
         Ok(request) => answer(gate.mediate(request).await),
         Err(refusal) => {
             match upstream {
-                Some(upstream) => gate.stranger(&refusal, Edge::Http, &upstream),
+                Some(upstream) => gate.stranger(&refusal, Edge::Http, Some(&upstream)),
                 None => gate.count_stranger(refusal.code),
             }
             refuse::response(&refusal)
@@ -67,7 +67,7 @@ fn streaming(frames: mpsc::Receiver<Frame>) -> Body {
             Some(Frame::Last(Reply::Http(rest))) => {
                 Some((Ok(HttpFrame::data(rest.into_body())), None))
             }
-            Some(Frame::Notification(_) | Frame::Last(Reply::Mcp(_)) | Frame::Broken(_)) | None => {
+            Some(Frame::Message(_) | Frame::Last(Reply::Mcp(_)) | Frame::Broken(_)) | None => {
                 Some((Err(std::io::Error::other("the answer broke off")), None))
             }
         }

@@ -10,8 +10,12 @@ const PREFIX: &str = "/.well-known/oauth-protected-resource/";
 
 /// The metadata of a door. Every well-formed name has some: what exists is told to nobody here.
 pub(super) fn resource(gate: &Gate, method: &Method, path: &str) -> Option<Response<Body>> {
-    let (edge, upstream) = path.strip_prefix(PREFIX)?.split_once('/')?;
-    if method != Method::GET || !matches!(edge, "mcp" | "http") || Name::new(upstream).is_err() {
+    let door = path.strip_prefix(PREFIX)?;
+    let is_door = match door.split_once('/') {
+        Some((edge, upstream)) => matches!(edge, "mcp" | "http") && Name::new(upstream).is_ok(),
+        None => door == "mcp",
+    };
+    if method != Method::GET || !is_door {
         return None;
     }
     let settings = gate.settings();
@@ -20,7 +24,7 @@ pub(super) fn resource(gate: &Gate, method: &Method, path: &str) -> Option<Respo
         ("authorization_servers", list(&[&settings.issuer])),
         ("bearer_methods_supported", list(&["header"])),
         ("dpop_signing_alg_values_supported", list(&["EdDSA", "ES256"])),
-        ("resource", Value::String(format!("{}/{edge}/{upstream}", settings.base_url))),
+        ("resource", Value::String(format!("{}/{door}", settings.base_url))),
     ]);
     let mut response = Response::new(full(metadata.to_bytes()));
     let json = HeaderValue::from_static("application/json");

@@ -87,7 +87,8 @@ fn builder() -> http1::Builder {
 
 /// Only who is believed keeps a connection: any other answer closes it, so that strangers do not hold the seats.
 async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) -> Response<Body> {
-    let at_a_door = ["/mcp/", "/http/"].iter().any(|door| request.uri().path().starts_with(door));
+    let path = request.uri().path();
+    let at_a_door = path.starts_with("/http/") || mcp::of_path(path).is_some();
     let shown = request.headers().get(header::AUTHORIZATION).cloned();
     let mut response = answer(gate, others, request).await;
     // Whoever got an answer of an upstream was believed; of the others, those whose token is one of ours.
@@ -102,9 +103,8 @@ async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) ->
 
 async fn answer(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
-    if let Some(upstream) = path.strip_prefix("/mcp/") {
-        let upstream = upstream.to_owned();
-        return mcp::handle(gate, &upstream, request).await;
+    if let Some(way) = mcp::of_path(path) {
+        return mcp::handle(gate, way, request).await;
     }
     let (head, body) = request.into_parts();
     // The MCP door looks for itself. No listener trusts loopback: a page in a browser reaches it too.

@@ -164,7 +164,7 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
         proof,
         ttl: Duration::seconds(900),
         doors: doors
-            .map(|(url, upstream)| (url.to_owned(), UpstreamName::new(upstream).unwrap()))
+            .map(|(url, upstream)| (url.to_owned(), Some(UpstreamName::new(upstream).unwrap())))
             .into(),
     }
 }

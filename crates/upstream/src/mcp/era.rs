@@ -23,11 +23,17 @@ const VERSION_UNSUPPORTED: i64 = -32022;
 pub(super) enum Era {
     Modern,
     Legacy,
+    /// Each client is spoken for in its own revision.
+    Both,
 }
 
 /// What was found out, by upstream and URL.
 #[derive(Debug, Default)]
 pub(super) struct Eras(Mutex<BTreeMap<UpstreamName, (String, Era)>>);
+
+/// What each upstream last said of itself: its capabilities and instructions.
+#[derive(Debug, Default)]
+pub(super) struct Abouts(Mutex<BTreeMap<UpstreamName, Value>>);
 
 impl Eras {
     fn get(&self, target: &Target) -> Option<Era> {
@@ -52,10 +58,13 @@ impl Mcp {
         let target = line.credential.target();
         let era = match self.eras.get(target) {
             Some(era) => era,
-            None => self.discover(line).await?,
+            // Once for each upstream: what it needs does not lie in the future of each call.
+            None => Box::pin(self.discover(line)).await?,
         };
+        let in_session = line.conversation.session.is_some();
         let dialect = match era {
-            Era::Modern => Dialect::Modern,
+            Era::Both if in_session => self.session(line).await?,
+            Era::Modern | Era::Both => Dialect::Modern,
             Era::Legacy => self.session(line).await?,
         };
         // A legacy upstream is one only after it has opened a session.
@@ -63,12 +72,28 @@ impl Mcp {
         Ok(dialect)
     }
 
+    /// What the upstream last said of itself; null if it never did.
+    pub(super) fn about(&self, target: &Target) -> Value {
+        let abouts = self.abouts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        abouts.get(target.name()).cloned().unwrap_or(Value::Null)
+    }
+
+    pub(super) fn note_about(&self, target: &Target, about: Value) {
+        let mut abouts = self.abouts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        abouts.insert(target.name().clone(), about);
+    }
+
     async fn discover(&self, line: &Line) -> Result<Era, Fault> {
         let params = message::plain_params(&Dialect::Modern, None)?;
         let id = self.next_id();
         let request = Request { id, method: "server/discover", name: None, params: &params };
         match line.handshake(&Dialect::Modern, &request).await {
-            Ok((_, opened)) => of_discovery(opened),
+            Ok((_, opened)) => {
+                if let Opened::Answer(Ok(about)) = &opened {
+                    self.note_about(line.credential.target(), about.clone());
+                }
+                of_discovery(opened)
+            }
             // An answer that is no JSON-RPC at all comes from something older.
             Err(fault) if fault.code() == Code::UpstreamInvalid => Ok(Era::Legacy),
             Err(fault) => Err(fault),
@@ -104,13 +129,14 @@ fn common(supported: Option<&Value>) -> Result<Era, Fault> {
         _ => &[],
     };
     let speaks = |version: &str| versions.iter().any(|one| one.as_str() == Some(version));
-    if speaks(MODERN) {
-        Ok(Era::Modern)
-    } else if LEGACY.iter().any(|version| speaks(version)) {
-        Ok(Era::Legacy)
-    } else {
-        let what = "the upstream speaks no revision of MCP that Ambit speaks";
-        Err(Fault::upstream(Code::UpstreamInvalid, what))
+    match (speaks(MODERN), LEGACY.iter().any(|version| speaks(version))) {
+        (true, true) => Ok(Era::Both),
+        (true, false) => Ok(Era::Modern),
+        (false, true) => Ok(Era::Legacy),
+        (false, false) => {
+            let what = "the upstream speaks no revision of MCP that Ambit speaks";
+            Err(Fault::upstream(Code::UpstreamInvalid, what))
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! JSON-RPC messages: the bytes that are sent, and what a received one means.
 
-use super::{MODERN, Tool, transport::Dialect};
+use super::{Asking, Conversation, MODERN, Method, transport::Dialect};
 use crate::Fault;
-use canonical::{Limits, Value, Writer, WriterError};
+use canonical::{Limits, Object, Value, Writer, WriterError};
 use model::Code;
 
 /// Ambit's name in `clientInfo`.
@@ -39,38 +39,109 @@ pub(super) fn notification(method: &str, params: Option<&[u8]>) -> Result<Vec<u8
     })
 }
 
-/// The answer to what an upstream asked of us: nothing is offered but `ping`.
-pub(super) fn reply_to(id: &Value, method: &str) -> Result<Vec<u8>, Fault> {
+/// The answer to `ping`.
+pub(super) fn pong(id: &Value) -> Result<Vec<u8>, Fault> {
+    reply(id, &Ok(Value::Object(Object::new())))
+}
+
+/// The answer to what an upstream asked for and does not get.
+pub(super) fn refused(id: &Value) -> Result<Vec<u8>, Fault> {
+    written(|writer| {
+        writer.begin_object().field_object("error").field_int("code", -32601);
+        writer.field_str("message", "not offered through this gateway").end();
+        writer.field_value("id", id).field_str("jsonrpc", "2.0").end();
+    })
+}
+
+/// A response to a request of an upstream.
+pub(super) fn reply(id: &Value, reply: &Reply) -> Result<Vec<u8>, Fault> {
     written(|writer| {
         writer.begin_object();
-        if method != "ping" {
-            writer.field_object("error").field_int("code", -32601);
-            writer.field_str("message", "not offered through this gateway").end();
+        if let Err(error) = reply {
+            writer.field_value("error", error);
         }
         writer.field_value("id", id).field_str("jsonrpc", "2.0");
-        if method == "ping" {
-            writer.field_object("result").end();
+        if let Ok(result) = reply {
+            writer.field_value("result", result);
         }
         writer.end();
     })
 }
 
-/// Parameters of `tools/call`. The progress token is the request's own id.
-pub(super) fn tool_params(dialect: &Dialect, tool: &Tool<'_>, id: i64) -> Result<Vec<u8>, Fault> {
-    let token = tool.progress.is_some().then_some(id);
-    let meta = meta(dialect, token, tool.traceparent)?;
+/// Parameters of a forwarded request. The progress token is the request's own id.
+pub(super) fn params(
+    dialect: &Dialect,
+    asking: &Asking<'_>,
+    conversation: &Conversation,
+    id: i64,
+) -> Result<Vec<u8>, Fault> {
+    let token = asking.progress.is_some().then_some(id);
+    let meta = meta(dialect, token, asking.traceparent, conversation)?;
+    if asking.method != Method::CallTool {
+        return members(asking, meta.as_deref());
+    }
     written(|writer| {
         writer.begin_object();
         if let Some(meta) = &meta {
             writer.field_raw("_meta", meta);
         }
-        writer.field_raw("arguments", tool.arguments).field_str("name", tool.name).end();
+        writer.field_raw("arguments", asking.arguments);
+        if let Some(inputs) = asking.inputs {
+            writer.field_value("inputResponses", &inputs.responses);
+        }
+        writer.field_str("name", asking.name);
+        if let Some(state) = asking.inputs.and_then(|inputs| inputs.state.as_deref()) {
+            writer.field_str("requestState", state);
+        }
+        writer.end();
+    })
+}
+
+/// Of a request whose arguments are its parameters themselves.
+fn members(asking: &Asking<'_>, meta: Option<&[u8]>) -> Result<Vec<u8>, Fault> {
+    let unfit = |what: String| Fault::ourselves(Code::ProtocolInvalid, what);
+    let parse = |bytes: &[u8]| {
+        canonical::parse(bytes, &Limits::FRAME).map_err(|error| unfit(error.to_string()))
+    };
+    let Value::Object(mut all) = parse(asking.arguments)? else {
+        return Err(unfit("the arguments are no object".to_owned()));
+    };
+    let mut more = Vec::new();
+    if let Some(meta) = meta {
+        more.push(("_meta", parse(meta)?));
+    }
+    if let Some(inputs) = asking.inputs {
+        more.push(("inputResponses", inputs.responses.clone()));
+        more.extend(inputs.state.as_deref().map(|state| ("requestState", Value::from(state))));
+    }
+    for (name, value) in more {
+        all.insert(name, value).map_err(|error| unfit(error.to_string()))?;
+    }
+    Ok(Value::Object(all).to_bytes())
+}
+
+/// Parameters of `subscriptions/listen`.
+pub(super) fn listen_params(dialect: &Dialect, wanted: &Value) -> Result<Vec<u8>, Fault> {
+    let meta = meta(dialect, None, None, &Conversation::default())?;
+    written(|writer| {
+        writer.begin_object();
+        if let Some(meta) = &meta {
+            writer.field_raw("_meta", meta);
+        }
+        writer.field_value("notifications", wanted).end();
+    })
+}
+
+/// Parameters of `logging/setLevel`.
+pub(super) fn level_params(level: &str) -> Result<Vec<u8>, Fault> {
+    written(|writer| {
+        writer.begin_object().field_str("level", level).end();
     })
 }
 
 /// Parameters of a request that has none of its own, or a cursor.
 pub(super) fn plain_params(dialect: &Dialect, cursor: Option<&str>) -> Result<Vec<u8>, Fault> {
-    let meta = meta(dialect, None, None)?;
+    let meta = meta(dialect, None, None, &Conversation::default())?;
     written(|writer| {
         writer.begin_object();
         if let Some(meta) = &meta {
@@ -84,9 +155,14 @@ pub(super) fn plain_params(dialect: &Dialect, cursor: Option<&str>) -> Result<Ve
 }
 
 /// Parameters of `initialize`.
-pub(super) fn initialize_params(version: &str) -> Result<Vec<u8>, Fault> {
+pub(super) fn initialize_params(
+    version: &str,
+    conversation: &Conversation,
+) -> Result<Vec<u8>, Fault> {
     written(|writer| {
-        writer.begin_object().field_object("capabilities").end();
+        writer.begin_object().field_object("capabilities");
+        conversation.capabilities.write(writer);
+        writer.end();
         writer.field_object("clientInfo").field_str("name", NAME).field_str("version", VERSION);
         writer.end().field_str("protocolVersion", version).end();
     })
@@ -104,6 +180,7 @@ fn meta(
     dialect: &Dialect,
     token: Option<i64>,
     traceparent: Option<&str>,
+    conversation: &Conversation,
 ) -> Result<Option<Vec<u8>>, Fault> {
     let modern = matches!(dialect, Dialect::Modern);
     if !modern && token.is_none() && traceparent.is_none() {
@@ -112,9 +189,14 @@ fn meta(
     written(|writer| {
         writer.begin_object();
         if modern {
-            writer.field_object("io.modelcontextprotocol/clientCapabilities").end();
+            writer.field_object("io.modelcontextprotocol/clientCapabilities");
+            conversation.capabilities.write(writer);
+            writer.end();
             writer.field_object("io.modelcontextprotocol/clientInfo");
             writer.field_str("name", NAME).field_str("version", VERSION).end();
+            if let Some(level) = conversation.level {
+                writer.field_str("io.modelcontextprotocol/logLevel", level.as_str());
+            }
             writer.field_str("io.modelcontextprotocol/protocolVersion", MODERN);
         }
         if let Some(token) = token {
@@ -146,8 +228,8 @@ pub(super) type Reply = Result<Value, Value>;
 pub(super) enum Incoming {
     /// An answer to the request of this id; `None` where the upstream could not read an id.
     Response(Option<i64>, Reply),
-    /// Something the upstream asks of us.
-    Request(Value, String),
+    /// Something the upstream asks of us: id, method, parameters.
+    Request(Value, String, Value),
     /// Something it tells us.
     Notification(String, Value),
 }
@@ -167,7 +249,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Incoming, Fault> {
     let params = message.remove("params").unwrap_or(Value::Null);
     let parts = (message.remove("method"), message.remove("result"), message.remove("error"), id);
     match parts {
-        (Some(Value::String(method)), None, None, Some(id)) => Ok(Incoming::Request(id, method)),
+        (Some(Value::String(method)), None, None, Some(id)) => {
+            Ok(Incoming::Request(id, method, params))
+        }
         (Some(Value::String(method)), None, None, None) => {
             Ok(Incoming::Notification(method, params))
         }

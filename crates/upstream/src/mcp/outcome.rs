@@ -1,10 +1,12 @@
 //! The outcome of a call in one form, whatever the upstream's revision.
 
-use super::message::Reply;
+use super::{Method, message::Reply};
 use crate::Fault;
 use canonical::{Limits, Object, Pointer, Value};
 use model::Code;
 
+/// The client did not declare what the upstream needs: the client's own affair.
+const CAPABILITY_MISSING: i64 = -32021;
 /// Errors between two parties of one hop: their meaning ends at Ambit.
 const HOP_ERRORS: std::ops::RangeInclusive<i64> = -32099..=-32020;
 /// Revision 2025-11-25: the upstream wants the human at a URL of its choice.
@@ -25,6 +27,7 @@ pub struct Outcome {
 enum Kind {
     Result,
     Error,
+    Asks,
 }
 
 /// A result that cannot be cut down to named fields: it is no JSON object or array.
@@ -63,6 +66,26 @@ impl Outcome {
         self.value
     }
 
+    /// The outcome of a result that asks: `inputRequests` and `requestState`.
+    #[must_use]
+    pub fn asking(questions: Object) -> Outcome {
+        Outcome { value: Value::Object(questions), kind: Kind::Asks }
+    }
+
+    /// Whether it asks for input instead of answering (2026-07-28).
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        matches!(self.kind, Kind::Asks)
+    }
+
+    /// What the upstream needs a client to declare, if that is why it refuses.
+    #[must_use]
+    pub fn missing_capability(&self) -> Option<&Value> {
+        let code = self.value.get("code").and_then(Value::as_i64);
+        let missing = self.is_protocol_error() && code == Some(CAPABILITY_MISSING);
+        missing.then(|| self.value.pointer("/data/requiredCapabilities")).flatten()
+    }
+
     /// Whether it is a JSON-RPC error rather than a result.
     #[must_use]
     pub const fn is_protocol_error(&self) -> bool {
@@ -83,6 +106,10 @@ impl Outcome {
     pub fn project(self, returns: &[Pointer]) -> Result<(Outcome, u64), NotProjectable> {
         if self.is_error() {
             return Ok((self.silenced(), 1));
+        }
+        // A question has words and no fields that could be named.
+        if self.asks() {
+            return Err(NotProjectable);
         }
         let (kept, dropped) = match self.value.get("structuredContent") {
             Some(structured) => {
@@ -108,7 +135,7 @@ impl Outcome {
                 let code = self.value.get("code").cloned().unwrap_or(Value::Integer(-32603));
                 vec![("code", code), ("message", text)]
             }
-            Kind::Result => {
+            Kind::Result | Kind::Asks => {
                 let block = [("text", text), ("type", Value::from("text"))];
                 let block = Object::try_from_members(block).map_or(Value::Null, Value::Object);
                 vec![("content", Value::Array(vec![block])), ("isError", Value::Bool(true))]
@@ -119,9 +146,9 @@ impl Outcome {
     }
 
     /// Reads the body of a response.
-    pub(super) fn of_answer(reply: Reply) -> Result<Outcome, Fault> {
+    pub(super) fn of_answer(reply: Reply, method: Method) -> Result<Outcome, Fault> {
         match reply {
-            Ok(Value::Object(result)) => of_result(result),
+            Ok(Value::Object(result)) => of_result(result, method),
             Err(Value::Object(error)) => of_error(error),
             Ok(_) | Err(_) => {
                 Err(Fault::unknown(Code::UpstreamInvalid, "the answer is not an object"))
@@ -130,13 +157,12 @@ impl Outcome {
     }
 }
 
-fn of_result(mut result: Object) -> Result<Outcome, Fault> {
+fn of_result(mut result: Object, method: Method) -> Result<Outcome, Fault> {
     match result.remove("resultType") {
         None => {}
         Some(Value::String(kind)) if kind == "complete" => {}
-        Some(Value::String(kind)) if kind == "input_required" => {
-            let what = "the upstream asks for input, which is not offered";
-            return Err(Fault::upstream(Code::ResultWithheld, what));
+        Some(Value::String(kind)) if kind == "input_required" && method.may_ask() => {
+            return questions(result);
         }
         Some(_) => {
             return Err(Fault::unknown(Code::UpstreamInvalid, "the result's type is not known"));
@@ -153,11 +179,34 @@ fn of_result(mut result: Object) -> Result<Outcome, Fault> {
             kept.map_err(|error| Fault::unknown(Code::UpstreamInvalid, error.to_string()))?;
         }
     }
-    let listed = matches!(result.get("content"), Some(Value::Array(_)));
-    if !listed && !result.contains("structuredContent") {
-        return Err(Fault::unknown(Code::UpstreamInvalid, "the result has no content"));
+    // For whom and how long an answer may be kept is said anew by Ambit.
+    drop(result.remove("cacheScope"));
+    if let Some(what) = method.lacks(&result) {
+        let what = format!("the result has no {what}");
+        return Err(Fault::unknown(Code::UpstreamInvalid, what));
     }
     Ok(Outcome::of_result(result))
+}
+
+/// What an upstream asks before it answers; nothing else of such a result is handed on.
+fn questions(mut result: Object) -> Result<Outcome, Fault> {
+    let invalid = |what: &str| Fault::unknown(Code::UpstreamInvalid, what.to_owned());
+    let mut kept = Vec::new();
+    match result.remove("inputRequests") {
+        Some(requests @ Value::Object(_)) => kept.push(("inputRequests", requests)),
+        Some(_) => return Err(invalid("the questions are no object")),
+        None => {}
+    }
+    match result.remove("requestState") {
+        Some(state @ Value::String(_)) => kept.push(("requestState", state)),
+        Some(_) => return Err(invalid("the request state is no text")),
+        None => {}
+    }
+    if kept.is_empty() {
+        return Err(invalid("the upstream asks for input and says nothing of it"));
+    }
+    let kept = Object::try_from_members(kept).map_err(|error| invalid(&error.to_string()))?;
+    Ok(Outcome::asking(kept))
 }
 
 fn of_error(error: Object) -> Result<Outcome, Fault> {
@@ -168,10 +217,12 @@ fn of_error(error: Object) -> Result<Outcome, Fault> {
             let what = "the upstream asks for the human, which is not offered";
             Err(Fault::upstream(Code::ResultWithheld, what))
         }
-        Some(code) if HOP_ERRORS.contains(&code) => Err(Fault::upstream(
-            Code::UpstreamInvalid,
-            format!("the upstream answered with error {code}"),
-        )),
+        Some(code) if HOP_ERRORS.contains(&code) && code != CAPABILITY_MISSING => {
+            Err(Fault::upstream(
+                Code::UpstreamInvalid,
+                format!("the upstream answered with error {code}"),
+            ))
+        }
         Some(_) if worded => Ok(Outcome::of_error(error)),
         _ => Err(Fault::unknown(Code::UpstreamInvalid, "the error has no code or no message")),
     }

@@ -47,7 +47,10 @@ impl Mcp {
     /// The line's session, opened if there is none.
     pub(super) async fn session(&self, line: &Line) -> Result<Dialect, Fault> {
         let place = self.sessions.place(key(line));
-        place.get_or_try_init(|| self.open_session(line)).await.cloned()
+        if let Some(open) = place.get() {
+            return Ok(open.clone());
+        }
+        Box::pin(place.get_or_try_init(|| self.open_session(line))).await.cloned()
     }
 
     /// A new session in place of one that the upstream does not know.
@@ -56,9 +59,20 @@ impl Mcp {
         self.session(line).await
     }
 
+    /// Forgets a session that the upstream may not know any more.
+    pub(super) fn forget(&self, line: &Line, gone: &Dialect) {
+        self.sessions.forget(&key(line), gone);
+    }
+
+    /// Forgets the line's session and gives it, so that the upstream can be told.
+    pub(super) fn close(&self, line: &Line) -> Option<Dialect> {
+        let mut places = self.sessions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        places.remove(&key(line)).and_then(|place| place.get().cloned())
+    }
+
     async fn open_session(&self, line: &Line) -> Result<Dialect, Fault> {
         let [preferred, ..] = LEGACY;
-        let params = message::initialize_params(preferred)?;
+        let params = message::initialize_params(preferred, &line.conversation)?;
         let id = self.next_id();
         let request = Request { id, method: "initialize", name: None, params: &params };
         let (headers, opened) = line.handshake(&Dialect::Opening, &request).await?;
@@ -71,6 +85,7 @@ impl Mcp {
             }
         };
         let version = agreed(&result)?;
+        self.note_about(line.credential.target(), result);
         let dialect = Dialect::Session { version, id: session_id(&headers)? };
         line.tell(&dialect, message::notification("notifications/initialized", None)?).await?;
         Ok(dialect)

@@ -18,17 +18,20 @@ fn line(url: &str) -> Line {
     Line {
         client: Client::new(Settings::default()).unwrap(),
         credential: lend(url),
-        caller: Caller::acting(&agent, None),
+        caller: Caller::acting(&agent, None, None),
+        conversation: Conversation::default(),
         trace: ::http::HeaderMap::new(),
     }
 }
 
-fn tool<'a>(name: &'a str, arguments: &'a str) -> Tool<'a> {
-    Tool {
+fn tool<'a>(name: &'a str, arguments: &'a str) -> Asking<'a> {
+    Asking {
+        method: Method::CallTool,
         name,
         arguments: arguments.as_bytes(),
         headers: ::http::HeaderMap::new(),
         progress: None,
+        inputs: None,
         talks: true,
         traceparent: None,
     }
@@ -56,11 +59,11 @@ async fn tools_of_either_era_are_called_and_listed() {
     {
         let (url, oracle, _directory) = rmcp(era, json).await;
         let mcp = Mcp::new();
-        let said = mcp.call_tool(line(&url), tool("echo", r#"{"text":"hé"}"#)).await.unwrap();
+        let said = mcp.ask(line(&url), tool("echo", r#"{"text":"hé"}"#)).await.unwrap();
         assert_eq!(shown(said), r#"{"content":[{"text":"hé","type":"text"}],"isError":false}"#);
-        let failed = mcp.call_tool(line(&url), tool("error", "{}")).await.unwrap();
+        let failed = mcp.ask(line(&url), tool("error", "{}")).await.unwrap();
         assert!(shown(failed).contains("isError\":true"), "{era:?}");
-        let unknown = mcp.call_tool(line(&url), tool("nothing", "{}")).await.unwrap();
+        let unknown = mcp.ask(line(&url), tool("nothing", "{}")).await.unwrap();
         let Answer::Whole(unknown) = unknown else { panic!("a stream") };
         assert!(unknown.is_protocol_error() && unknown.is_error());
 
@@ -206,8 +209,8 @@ async fn a_session_is_opened_once_and_again_when_it_is_gone() {
     })
     .await;
     let mcp = Mcp::new();
-    mcp.call_tool(line(&url), tool("a", "{}")).await.unwrap();
-    mcp.call_tool(line(&url), tool("a", "{}")).await.unwrap();
+    mcp.ask(line(&url), tool("a", "{}")).await.unwrap();
+    mcp.ask(line(&url), tool("a", "{}")).await.unwrap();
     let expected = [
         "server/discover",
         "initialize",
@@ -227,18 +230,20 @@ async fn agents_and_humans_do_not_share_a_session() {
         scripted(|seen| legacy(seen, |seen| result(seen, &json!({ "content": [] })))).await;
     let mcp = Mcp::new();
     let (one, two) = (model::Name::new("one").unwrap(), model::Name::new("two").unwrap());
-    for caller in
-        [Caller::acting(&one, None), Caller::acting(&one, Some(&two)), Caller::acting(&two, None)]
-    {
+    for caller in [
+        Caller::acting(&one, None, None),
+        Caller::acting(&one, Some(&two), None),
+        Caller::acting(&two, None, None),
+    ] {
         let line = Line { caller, ..line(&url) };
-        mcp.call_tool(line, tool("a", "{}")).await.unwrap();
+        mcp.ask(line, tool("a", "{}")).await.unwrap();
     }
     let initialized = methods(&mut seen, 10).await;
     assert_eq!(initialized.iter().filter(|method| *method == "initialize").count(), 3);
 }
 
 #[tokio::test]
-async fn what_an_upstream_initiates_is_refused_and_not_shown() {
+async fn what_an_upstream_initiates_waits_for_whoever_decides_it() {
     let (url, mut seen) = scripted(|seen| {
         legacy(seen, |seen| {
             let token = &seen.message["params"]["_meta"]["progressToken"];
@@ -257,10 +262,19 @@ async fn what_an_upstream_initiates_is_refused_and_not_shown() {
     })
     .await;
     let mcp = Mcp::new();
-    let wanted = Tool { progress: Some(Value::from("mine")), ..tool("a", "{}") };
-    let Answer::Stream(mut messages) = mcp.call_tool(line(&url), wanted).await.unwrap() else {
+    let wanted = Asking { progress: Some(Value::from("mine")), ..tool("a", "{}") };
+    let Answer::Stream(mut messages) = mcp.ask(line(&url), wanted).await.unwrap() else {
         panic!("not a stream")
     };
+    let Some(Ok(Message::Question(question))) = messages.next().await else {
+        panic!("no question")
+    };
+    assert_eq!(question.method, "sampling/createMessage");
+    messages.refuse(&question).await;
+    assert!(
+        matches!(messages.next().await, Some(Ok(Message::Log(_)))),
+        "words are no notification"
+    );
     let Some(Ok(Message::Notification(progress))) = messages.next().await else {
         panic!("no progress")
     };
@@ -293,8 +307,8 @@ async fn an_upstreams_words_do_not_ride_on_progress_where_fields_are_named() {
     })
     .await;
     let mcp = Mcp::new();
-    let wanted = Tool { progress: Some(Value::from(1)), talks: false, ..tool("a", "{}") };
-    let Answer::Stream(mut messages) = mcp.call_tool(line(&url), wanted).await.unwrap() else {
+    let wanted = Asking { progress: Some(Value::from(1)), talks: false, ..tool("a", "{}") };
+    let Answer::Stream(mut messages) = mcp.ask(line(&url), wanted).await.unwrap() else {
         panic!("not a stream")
     };
     let Some(Ok(Message::Notification(progress))) = messages.next().await else {
@@ -314,8 +328,8 @@ async fn dropping_a_legacy_call_tells_the_upstream() {
     })
     .await;
     let mcp = Mcp::new();
-    let wanted = Tool { progress: Some(Value::from(1)), ..tool("a", "{}") };
-    let answer = mcp.call_tool(line(&url), wanted).await.unwrap();
+    let wanted = Asking { progress: Some(Value::from(1)), ..tool("a", "{}") };
+    let answer = mcp.ask(line(&url), wanted).await.unwrap();
     assert_eq!(methods(&mut seen, 3).await[1], "initialize");
     let call = next(&mut seen).await;
     drop(answer);
@@ -335,7 +349,7 @@ async fn a_fault_says_whether_the_action_may_have_happened() {
             _ => answer(seen),
         })
         .await;
-        let fault = Mcp::new().call_tool(line(&url), tool("a", "{}")).await.unwrap_err();
+        let fault = Mcp::new().ask(line(&url), tool("a", "{}")).await.unwrap_err();
         assert_eq!((fault.code(), fault.after_send()), expected, "{fault}");
     };
     check(|_| events(vec![], true), (Code::UpstreamInvalid, true)).await;
@@ -356,8 +370,8 @@ async fn a_fault_says_whether_the_action_may_have_happened() {
     )
     .await;
     check(
-        |seen| result(seen, &json!({ "resultType": "input_required", "requestState": "x" })),
-        (Code::ResultWithheld, false),
+        |seen| result(seen, &json!({ "resultType": "input_required" })),
+        (Code::UpstreamInvalid, true),
     )
     .await;
 }

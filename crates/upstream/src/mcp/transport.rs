@@ -1,20 +1,22 @@
 //! One request over streamable HTTP, in either revision.
 
 use super::{
-    MODERN,
+    Conversation, MODERN,
     caller::Caller,
+    events::{Events, Place},
     message::{self, Incoming, Reply, Request},
     mirror,
 };
 use crate::{Body, Client, Fault, UpstreamCredential, client, limits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use model::Code;
-use sse_stream::SseStream;
 
 pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BOTH: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
@@ -34,6 +36,7 @@ pub(super) struct Line {
     pub(super) client: Client,
     pub(super) credential: UpstreamCredential,
     pub(super) caller: Caller,
+    pub(super) conversation: Conversation,
     pub(super) trace: HeaderMap,
 }
 
@@ -48,7 +51,7 @@ pub(super) enum Opened {
     /// The whole answer.
     Answer(Reply),
     /// A stream of events that holds it.
-    Events(Box<SseStream<Body>>),
+    Events(Events),
     /// A status that is no success, with the JSON-RPC error that came with it.
     Refused(StatusCode, Option<canonical::Value>),
     /// The upstream does not know the session.
@@ -62,6 +65,7 @@ impl Line {
             client: self.client.clone(),
             credential: self.credential.again(),
             caller: self.caller.clone(),
+            conversation: self.conversation,
             trace: self.trace.clone(),
         }
     }
@@ -89,7 +93,7 @@ impl Line {
         let opened = open(response, request.id, false, limits::HANDSHAKE_BYTES).await?;
         let Opened::Events(mut events) = opened else { return Ok((headers, opened)) };
         for _ in 0..limits::STREAM_MESSAGES {
-            let Some(incoming) = next_message(&mut events).await? else { break };
+            let Some(incoming) = events.next().await? else { break };
             if let Incoming::Response(id, reply) = incoming
                 && answers(id, request.id, &reply)
             {
@@ -104,6 +108,40 @@ impl Line {
         let headers = self.headers(dialect)?;
         let response = self.post(headers, body).await?;
         if response.status().is_success() { Ok(()) } else { Err(refusal(response.status())) }
+    }
+
+    /// Asks a legacy upstream for a stream: the standing one, or the rest of one that was read up to a place. `None` if
+    /// it has none.
+    pub(super) async fn stream(
+        &self,
+        dialect: &Dialect,
+        place: Place,
+    ) -> Result<Option<Events>, Fault> {
+        let mut headers = self.headers(dialect)?;
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ACCEPT, EVENTS);
+        if let Some(last) = &place.last {
+            headers.insert(LAST_EVENT, client::text(last)?);
+        }
+        let url = self.credential.target().url();
+        let body = bytes::Bytes::new();
+        let sent = self.client.exchange(&self.credential, Method::GET, url, headers, body);
+        let response = sent.await?;
+        let is_stream = media_type(response.headers()) == "text/event-stream";
+        if response.status().is_success() && is_stream {
+            return Ok(Some(Events::after(response.into_body(), place)));
+        }
+        Ok(None)
+    }
+
+    /// Tells a legacy upstream that a session is over.
+    pub(super) async fn end(&self, dialect: &Dialect) -> Result<(), Fault> {
+        let mut headers = self.headers(dialect)?;
+        headers.remove(header::CONTENT_TYPE);
+        let url = self.credential.target().url();
+        let body = bytes::Bytes::new();
+        let sent = self.client.exchange(&self.credential, Method::DELETE, url, headers, body);
+        sent.await.map(drop)
     }
 
     async fn exchange(
@@ -159,7 +197,7 @@ async fn open(
     }
     let kind = media_type(response.headers());
     if status.is_success() && kind == "text/event-stream" {
-        return Ok(Opened::Events(Box::new(SseStream::new(response.into_body()))));
+        return Ok(Opened::Events(Events::new(response.into_body())));
     }
     if kind != "application/json" {
         if status.is_success() {
@@ -182,31 +220,23 @@ async fn open(
     }
 }
 
-/// The next message of a stream; `None` at its end.
-pub(super) async fn next_message(events: &mut SseStream<Body>) -> Result<Option<Incoming>, Fault> {
-    use futures_util::StreamExt as _;
-    loop {
-        let event = match events.next().await {
-            None => return Ok(None),
-            Some(Ok(event)) => event,
-            Some(Err(sse_stream::Error::Body(error))) => {
-                let what = format!("the stream broke off: {error}");
-                let fault = error.downcast::<Fault>().map(|fault| *fault);
-                return Err(fault.unwrap_or(Fault::unknown(Code::UpstreamTimeout, what)));
-            }
-            Some(Err(error)) => {
-                let what = format!("the stream is not valid: {error}");
-                return Err(Fault::unknown(Code::UpstreamInvalid, what));
-            }
-        };
-        let is_message = event.event.as_deref().is_none_or(|kind| kind == "message");
-        match event.data {
-            Some(data) if is_message && !data.is_empty() => {
-                return message::read(data.as_bytes()).map(Some);
-            }
-            _ => {}
+/// The session and the id that an answer to an upstream's request goes to.
+pub(super) fn of_reply_to(
+    reply_to: &canonical::Value,
+) -> Result<(Dialect, canonical::Value), Fault> {
+    let invalid = || Fault::caller(Code::ProtocolInvalid, "nothing can be answered there");
+    let text = |name: &str| reply_to.get(name).and_then(canonical::Value::as_str);
+    let version = super::LEGACY.into_iter().find(|version| Some(*version) == text("version"));
+    let session = match text("session") {
+        Some(session) => {
+            let mut session = client::text(session)?;
+            session.set_sensitive(true);
+            Some(session)
         }
-    }
+        None => None,
+    };
+    let dialect = Dialect::Session { version: version.ok_or_else(invalid)?, id: session };
+    Ok((dialect, reply_to.get("id").ok_or_else(invalid)?.clone()))
 }
 
 /// Whether a response is the one to this request. An error may lack an id.

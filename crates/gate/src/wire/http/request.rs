@@ -42,6 +42,7 @@ pub(super) async fn read(
         arguments(&captured, &query, &body).map_err(|detail| wrong(Code::BodyInvalid, detail))?;
     let outbound = outgoing(&parts.method, &parts.headers, segments, query, body);
     Ok(ActionRequest {
+        aggregate: false,
         edge: Edge::Http,
         credential,
         upstream,

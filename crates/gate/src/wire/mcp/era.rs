@@ -16,6 +16,9 @@ pub(super) const MODERN: &str = "2026-07-28";
 /// The revisions that begin with `initialize`, the preferred one first.
 pub(super) const LEGACY: [&str; 2] = ["2025-11-25", "2025-06-18"];
 
+/// Named by clients of the time before this header; they are in a legacy session all the same.
+const EARLIER: &str = "2025-03-26";
+
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
@@ -39,7 +42,7 @@ pub(super) fn of(message: &Message, headers: &HeaderMap) -> Result<Era, Wrong> {
             Some(MODERN) => {
                 bad(INVALID_PARAMS, "`_meta` must name `io.modelcontextprotocol/protocolVersion`")
             }
-            Some(version) if LEGACY.contains(&version) => Ok(Era::Legacy),
+            Some(version) if LEGACY.contains(&version) || version == EARLIER => Ok(Era::Legacy),
             None if !headers.contains_key("mcp-protocol-version") => Ok(Era::Legacy),
             Some(_) | None => {
                 bad(INVALID_REQUEST, "`MCP-Protocol-Version` names no revision spoken here")
@@ -60,7 +63,7 @@ pub(super) fn of(message: &Message, headers: &HeaderMap) -> Result<Era, Wrong> {
     if !known {
         return Err(unsupported(version));
     }
-    if !matches!(message.meta(CAPABILITIES), Some(Value::Object(_))) {
+    if !matches!(capabilities(message), Some(Value::Object(_))) {
         return bad(
             INVALID_PARAMS,
             "`_meta` must hold `io.modelcontextprotocol/clientCapabilities`",
@@ -68,6 +71,11 @@ pub(super) fn of(message: &Message, headers: &HeaderMap) -> Result<Era, Wrong> {
     }
     mirrored(message, headers)?;
     Ok(Era::Modern)
+}
+
+/// What the client can be asked for, as it says in each request.
+pub(super) fn capabilities(message: &Message) -> Option<&Value> {
+    message.meta(CAPABILITIES)
 }
 
 fn unsupported(version: &str) -> Wrong {
@@ -104,7 +112,7 @@ fn mirrored(message: &Message, headers: &HeaderMap) -> Result<(), Wrong> {
 }
 
 /// A header's value, taken out of the base64 form if it is in it.
-fn decode(value: &str) -> Option<String> {
+pub(super) fn decode(value: &str) -> Option<String> {
     match value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
         Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
         None => Some(value.to_owned()),

@@ -1,14 +1,17 @@
 //! The one place where a refusal becomes an MCP answer. Refusals of a tool call are tool results, because protocol
-//! errors and HTTP statuses end the runs of agents (F3).
+//! errors and HTTP statuses end the runs of agents (F3); other requests have only errors to say no with.
 
 use super::{
     Visit,
-    rpc::{Wrong, answer, error_message},
+    call::Asked,
+    era::Era,
+    rpc::{INVALID_PARAMS, RESOURCE_NOT_FOUND, answer, error_message, result_message},
 };
 use crate::{Gate, Refusal, json::object, limits, wire::Body};
 use ::http::{HeaderValue, Response, StatusCode, header};
 use canonical::Value;
 use model::Code;
+use upstream::mcp::Method;
 
 /// How a refusal is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,23 +77,76 @@ const fn telling(code: Code) -> Telling {
     }
 }
 
-/// The answer to a refused `tools/call`: a status where nobody valid asked, else the result to be put into a response.
-pub(super) fn call(
+/// Whether nobody valid asked.
+pub(super) const fn is_stranger(code: Code) -> bool {
+    matches!(telling(code), Telling::Unauthorized | Telling::TooMany)
+}
+
+/// The answer to a refused action: a response with its status where nobody valid asked, else the message.
+pub(super) fn action(
     gate: &Gate,
     visit: &Visit,
-    id: &Value,
-    tool: &str,
+    asked: &Asked,
     refusal: &Refusal,
 ) -> Result<Value, Box<Response<Body>>> {
     match telling(refusal.code) {
         Telling::Unauthorized | Telling::TooMany => {
-            Err(Box::new(self::visit(gate, visit, Some(id), refusal)))
+            Err(Box::new(self::visit(gate, visit, Some(&asked.id), refusal)))
         }
         Telling::Unknown
         | Telling::Denied
         | Telling::Pending
         | Telling::NotExecuted
-        | Telling::Failed => Ok(result(tool, refusal)),
+        | Telling::Failed => Ok(told(asked, refusal)),
+    }
+}
+
+/// A client that checks results against a tool's output schema takes no structure of ours, and an answer without any
+/// only if it is an error.
+fn unstructured(result: &mut Value) {
+    if let Value::Object(result) = result
+        && result.remove("structuredContent").is_some()
+    {
+        drop(result.remove("isError"));
+        let _inserted = result.insert("isError", Value::Bool(true)).is_ok();
+    }
+}
+
+/// What a refused action is told: a tool result, or an error where there are no tool results.
+pub(super) fn told(asked: &Asked, refusal: &Refusal) -> Value {
+    let refused_inputs = asked.has_inputs() && refusal.code == Code::ProtocolInvalid;
+    if asked.method == Method::CallTool && !refused_inputs {
+        let mut result = result(&asked.name, refusal);
+        if asked.shows_structure() {
+            unstructured(&mut result);
+        }
+        return result_message(asked.era, &asked.id, result);
+    }
+    let error = if refused_inputs {
+        let message = "the request state or an answer is not one that was asked for";
+        object([("code", Value::Integer(INVALID_PARAMS)), ("message", message.into())])
+    } else if telling(refusal.code) == Telling::Unknown || asked.is_no_prompt(refusal.code) {
+        absent(asked)
+    } else {
+        error(refusal)
+    };
+    error_message(Some(&asked.id), error)
+}
+
+/// What is hidden and what is not there are told in the same words.
+fn absent(asked: &Asked) -> Value {
+    let name: String = asked.name.chars().take(limits::UNKNOWN_NAME).collect();
+    match asked.method {
+        Method::ReadResource | Method::Subscribe | Method::Unsubscribe | Method::ListResources => {
+            let code = if asked.era == Era::Modern { INVALID_PARAMS } else { RESOURCE_NOT_FOUND };
+            let data = object([("uri", name.into())]);
+            let message = "Resource not found".into();
+            object([("code", Value::Integer(code)), ("data", data), ("message", message)])
+        }
+        Method::GetPrompt | Method::Complete | Method::CallTool => {
+            let message = format!("Unknown prompt: {name}").into();
+            object([("code", Value::Integer(INVALID_PARAMS)), ("message", message)])
+        }
     }
 }
 
@@ -110,27 +166,26 @@ pub(super) fn visit(
         | Telling::NotExecuted
         | Telling::Failed => StatusCode::OK,
     };
+    let mut response = answer(status, &error_message(id, error(refusal)));
+    if status == StatusCode::UNAUTHORIZED && !visit.silent {
+        challenge(gate, visit, refusal.code, &mut response);
+    }
+    response
+}
+
+fn error(refusal: &Refusal) -> Value {
     let mut message =
         format!("{} ({}); {}", refusal.code.sentence(), refusal.code.slug(), refusal.code.fix());
     if let Some(detail) = &refusal.detail {
         message = format!("{message}: {detail}");
     }
-    let error = object([
+    let data =
+        object([("code", refusal.code.slug().into()), ("trace", refusal.trace.to_string().into())]);
+    object([
         ("code", Value::Integer(number(refusal.code))),
-        (
-            "data",
-            object([
-                ("code", refusal.code.slug().into()),
-                ("trace", refusal.trace.to_string().into()),
-            ]),
-        ),
+        ("data", data),
         ("message", message.into()),
-    ]);
-    let mut response = answer(status, &error_message(id, error));
-    if status == StatusCode::UNAUTHORIZED {
-        challenge(gate, visit, refusal.code, &mut response);
-    }
-    response
+    ])
 }
 
 /// The result of a refused `tools/call`. Its text alone says everything; the structure repeats it.
@@ -192,11 +247,10 @@ fn tool_result(text: &str, is_error: bool, structured: Option<Value>) -> Value {
 
 /// Where a client learns how to get a token (RFC 9728), for either kind.
 fn challenge(gate: &Gate, visit: &Visit, code: Code, response: &mut Response<Body>) {
-    let base = &gate.settings().base_url;
-    let metadata = format!(
-        "resource_metadata=\"{base}/.well-known/oauth-protected-resource/mcp/{}\"",
-        visit.upstream
-    );
+    let (base, audience) = (&gate.settings().base_url, visit.door.audience(gate));
+    let path = audience.strip_prefix(base.as_str()).unwrap_or_default();
+    let metadata =
+        format!("resource_metadata=\"{base}/.well-known/oauth-protected-resource{path}\"");
     let error = match code {
         Code::CredentialMissing => "",
         Code::ProofInvalid | Code::ProofReplayed => ", error=\"invalid_dpop_proof\"",
@@ -215,12 +269,6 @@ fn challenge(gate: &Gate, visit: &Visit, code: Code, response: &mut Response<Bod
 /// The code's number as a JSON-RPC error code, outside the ranges that JSON-RPC and MCP keep for themselves.
 fn number(code: Code) -> i64 {
     code.number().trim_start_matches("AMB").parse().unwrap_or(1)
-}
-
-/// A tool call whose parameters name no tool.
-pub(super) fn nameless(id: Value) -> Wrong {
-    Wrong::new(StatusCode::BAD_REQUEST, super::rpc::INVALID_PARAMS, "`params.name` must be text")
-        .to(id)
 }
 
 #[cfg(test)]

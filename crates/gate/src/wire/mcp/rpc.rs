@@ -11,6 +11,8 @@ pub(super) const PARSE_ERROR: i64 = -32700;
 pub(super) const INVALID_REQUEST: i64 = -32600;
 pub(super) const METHOD_NOT_FOUND: i64 = -32601;
 pub(super) const INVALID_PARAMS: i64 = -32602;
+/// What revisions before 2026-07-28 say of a resource that is not there.
+pub(super) const RESOURCE_NOT_FOUND: i64 = -32002;
 pub(super) const HEADER_MISMATCH: i64 = -32020;
 pub(super) const VERSION_UNSUPPORTED: i64 = -32022;
 
@@ -28,6 +30,8 @@ pub(super) enum Kind {
     /// With the id that the answer repeats.
     Request(Value),
     Notification,
+    /// An answer to what an upstream asked, by the handle of the question.
+    Response(String, Result<Value, Value>),
 }
 
 impl Message {
@@ -65,7 +69,7 @@ impl Wrong {
     pub(super) fn about(self, message: &Message) -> Wrong {
         match &message.kind {
             Kind::Request(id) => Wrong { id: Some(id.clone()), ..self },
-            Kind::Notification => self,
+            Kind::Notification | Kind::Response(..) => self,
         }
     }
 
@@ -99,7 +103,9 @@ pub(in crate::wire) fn read(bytes: &[u8]) -> Result<Message, (Wrong, Code)> {
         return Err(invalid("`jsonrpc` must be \"2.0\""));
     }
     let Some(Value::String(method)) = message.remove("method") else {
-        return Err(invalid("a message is a request or a notification: `method` is missing"));
+        return response(message).ok_or_else(|| {
+            invalid("a message is a request or a notification: `method` is missing")
+        });
     };
     let kind = match message.remove("id") {
         None => Kind::Notification,
@@ -113,6 +119,18 @@ pub(in crate::wire) fn read(bytes: &[u8]) -> Result<Message, (Wrong, Code)> {
         Some(_) => return Err(invalid("`params` must be an object")),
     };
     Ok(Message { kind, method, params })
+}
+
+/// An answer to a question that was asked under one of our handles.
+fn response(mut message: Object) -> Option<Message> {
+    let Some(Value::String(handle)) = message.remove("id") else { return None };
+    let reply = match (message.remove("result"), message.remove("error")) {
+        (Some(result @ Value::Object(_)), None) => Ok(result),
+        (None, Some(error @ Value::Object(_))) => Err(error),
+        _ => return None,
+    };
+    let params = Value::Object(Object::new());
+    Some(Message { kind: Kind::Response(handle, reply), method: String::new(), params })
 }
 
 fn unreadable(error: &canonical::ParseError) -> (Wrong, Code) {

@@ -1,35 +1,67 @@
 //! Legacy sessions as sealed handles: any node that holds the key opens one, and none stores any (E15).
 
-use super::Body;
-use crate::{Gate, limits};
+use super::{Body, Door};
+use crate::{Gate, json::object, limits, seal::Purpose};
 use ::http::{HeaderValue, Response};
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use model::{AgentName, Name, Timestamp, UpstreamName};
+use canonical::Value;
+use model::{AgentName, Name};
+use upstream::mcp::Capabilities;
 
 /// The header that carries a handle.
 pub(super) const HEADER: &str = "mcp-session-id";
 
+/// What a session's handle holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Session {
+    /// The agent that it was given to.
+    pub(super) agent: AgentName,
+    /// What its client can be asked for.
+    pub(super) capabilities: Capabilities,
+    /// Its number: what is opened upstream for it belongs to it alone.
+    pub(super) number: u128,
+}
+
 /// Gives the client of an `initialize` its session.
 pub(super) fn attach(
     gate: &Gate,
-    upstream: &UpstreamName,
+    door: &Door,
     agent: &AgentName,
+    capabilities: Capabilities,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    let mut nonce = [0_u8; NONCE_LEN];
-    gate.entropy.fill(&mut nonce);
-    let expires = gate.clock.now().after(limits::MCP_SESSION);
-    let handle = seal(&gate.settings().handle_key, nonce, upstream, agent, expires);
+    let number = gate.new_trace().0;
+    let handle =
+        gate.seal(Purpose::Session, &held(door, agent, capabilities, number), limits::MCP_SESSION);
     if let Some(handle) = handle.and_then(|handle| HeaderValue::from_str(&handle).ok()) {
         response.headers_mut().insert(HEADER, handle);
     }
     response
 }
 
-/// The agent that a handle was given to at this upstream's door; `None` if it is foreign, old or no handle at all.
-pub(super) fn open(gate: &Gate, upstream: &UpstreamName, handle: &str) -> Option<AgentName> {
-    unseal(&gate.settings().handle_key, upstream, handle, gate.clock.now())
+fn held(door: &Door, agent: &AgentName, capabilities: Capabilities, number: u128) -> Value {
+    object([
+        ("agent", agent.as_str().into()),
+        ("capabilities", Value::Integer(i64::from(capabilities.bits()))),
+        ("door", door.as_str().into()),
+        ("number", format!("{number:032x}").into()),
+    ])
+}
+
+/// The session of a handle at this door; `None` if it is foreign, old or no handle at all.
+pub(super) fn open(gate: &Gate, door: &Door, handle: &str) -> Option<Session> {
+    read(&gate.unseal(Purpose::Session, handle)?, door)
+}
+
+fn read(held: &Value, door: &Door) -> Option<Session> {
+    let text = |name: &str| held.get(name).and_then(Value::as_str);
+    let bits = held.get("capabilities").and_then(Value::as_i64)?;
+    (text("door") == Some(door.as_str())).then_some(())?;
+    Some(Session {
+        agent: Name::new(text("agent")?).ok()?,
+        capabilities: Capabilities::of_bits(u8::try_from(bits).ok()?),
+        number: u128::from_str_radix(text("number")?, 16).ok()?,
+    })
 }
 
 /// The agent that a token says it is for. Not believed: it is compared with a session's owner before the same token is
@@ -39,48 +71,6 @@ pub(super) fn claimed_agent(token: &str) -> Option<AgentName> {
     let bytes = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let claims = canonical::parse(&bytes, &canonical::Limits::ARGUMENTS).ok()?;
     Name::new(claims.get("agent")?.as_str()?).ok()
-}
-
-fn seal(
-    key: &[u8; 32],
-    nonce: [u8; NONCE_LEN],
-    upstream: &UpstreamName,
-    agent: &AgentName,
-    expires: Timestamp,
-) -> Option<String> {
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?);
-    let mut sealed = expires.0.to_be_bytes().to_vec();
-    sealed.extend_from_slice(agent.as_str().as_bytes());
-    let unique = Nonce::assume_unique_for_key(nonce);
-    key.seal_in_place_append_tag(unique, purpose(upstream), &mut sealed).ok()?;
-    Some(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat()))
-}
-
-fn unseal(
-    key: &[u8; 32],
-    upstream: &UpstreamName,
-    handle: &str,
-    now: Timestamp,
-) -> Option<AgentName> {
-    if handle.len() > limits::MCP_HANDLE {
-        return None;
-    }
-    let bytes = URL_SAFE_NO_PAD.decode(handle).ok()?;
-    let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?);
-    let mut sealed = sealed.to_vec();
-    let nonce = Nonce::assume_unique_for_key(*nonce);
-    let plain = key.open_in_place(nonce, purpose(upstream), &mut sealed).ok()?;
-    let (expires, agent) = plain.split_first_chunk::<8>()?;
-    if Timestamp(i64::from_be_bytes(*expires)) <= now {
-        return None;
-    }
-    Name::new(std::str::from_utf8(agent).ok()?).ok()
-}
-
-/// What a handle is for: no other sealed value of the same key opens as one.
-fn purpose(upstream: &UpstreamName) -> Aad<Vec<u8>> {
-    Aad::from(format!("ambit-mcp-session-v1\0{upstream}").into_bytes())
 }
 
 #[cfg(test)]

@@ -84,6 +84,10 @@ fn a_body_is_one_message_or_refused_with_the_reason() {
     check(r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, protocol);
     check(r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, protocol);
     check(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, protocol);
+    check(r#"{"jsonrpc":"2.0","id":"handle","result":{}}"#, Ok(""));
+    check(r#"{"jsonrpc":"2.0","id":"handle","error":{"code":1,"message":"no"}}"#, Ok(""));
+    check(r#"{"jsonrpc":"2.0","id":"handle","result":{},"error":{}}"#, protocol);
+    check(r#"{"jsonrpc":"2.0","id":"handle","result":7}"#, protocol);
     check(r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}"#, protocol);
     let deep = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{{"x":{}}}}}"#,
@@ -120,12 +124,9 @@ fn results_take_the_form_of_the_clients_revision() {
     let legacy = rpc::result_message(Era::Legacy, &id, result());
     assert_eq!(legacy.pointer("/result/resultType"), None);
     let asked = |version: &str| crate::json::object([("protocolVersion", version.into())]);
-    let answered = |version: &str| {
-        let result = lists::initialized(&asked(version));
-        result.get("protocolVersion").and_then(Value::as_str).map(str::to_owned)
-    };
-    assert_eq!(answered("2025-06-18").as_deref(), Some("2025-06-18"));
-    assert_eq!(answered("2025-11-25").as_deref(), Some("2025-11-25"));
-    assert_eq!(answered("2026-07-28").as_deref(), Some("2025-11-25"));
-    assert_eq!(answered("").as_deref(), Some("2025-11-25"));
+    let answered = |version: &str| lists::agreed(&asked(version));
+    assert_eq!(answered("2025-06-18"), "2025-06-18");
+    assert_eq!(answered("2025-11-25"), "2025-11-25");
+    assert_eq!(answered("2026-07-28"), "2025-11-25");
+    assert_eq!(answered(""), "2025-11-25");
 }

@@ -61,7 +61,7 @@ fn the_words_of_an_error_are_withheld_where_fields_are_named() {
 #[test]
 fn results_come_out_in_one_form() {
     let check = |reply: Reply, expected: Result<&str, (Code, bool)>| {
-        let outcome = Outcome::of_answer(reply);
+        let outcome = Outcome::of_answer(reply, Method::CallTool);
         let actual = outcome.as_ref().map(text).map_err(|fault| (fault.code(), fault.after_send()));
         assert_eq!(actual.as_deref().map_err(|error| *error), expected);
     };
@@ -76,10 +76,27 @@ fn results_come_out_in_one_form() {
         Ok(value(r#"{"content":[],"_meta":{"x":1,"io.modelcontextprotocol/y":2}}"#)),
         Ok(r#"{"_meta":{"x":1},"content":[]}"#),
     );
+    let asks = r#"{"inputRequests":{},"requestState":"x"}"#;
     check(
-        Ok(value(r#"{"resultType":"input_required","inputRequests":{}}"#)),
-        Err((Code::ResultWithheld, false)),
+        Ok(value(
+            r#"{"resultType":"input_required","inputRequests":{},"requestState":"x","content":[]}"#,
+        )),
+        Ok(asks),
     );
+    check(Ok(value(r#"{"resultType":"input_required"}"#)), Err((Code::UpstreamInvalid, true)));
+    let asking = Outcome::of_answer(
+        Ok(value(r#"{"resultType":"input_required","requestState":"EVIL"}"#)),
+        Method::CallTool,
+    );
+    let returns = [Pointer::parse("/id").unwrap()];
+    assert_eq!(
+        asking.unwrap().project(&returns),
+        Err(NotProjectable),
+        "a question names no fields"
+    );
+    // What cannot ask is not asked back for.
+    let listed = Ok(value(r#"{"resultType":"input_required","requestState":"x"}"#));
+    assert!(Outcome::of_answer(listed, Method::ListResources).is_err());
     check(Ok(value(r#"{"content":[],"resultType":"task"}"#)), Err((Code::UpstreamInvalid, true)));
     check(Ok(value("{}")), Err((Code::UpstreamInvalid, true)));
     let error = r#"{"code":-32602,"message":"no"}"#;

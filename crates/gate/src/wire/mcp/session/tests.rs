@@ -1,43 +1,31 @@
-//! Handles that were sealed elsewhere, for others, or long ago.
+//! What a session's handle holds, and whose it claims to be.
 
 use super::*;
 
-#[test]
-fn a_handle_opens_only_here_now_and_whole() {
-    let (key, other_key) = ([7; 32], [8; 32]);
-    let name = |text: &str| Name::new(text).expect("a name");
-    let (tickets, mail) = (name("tickets"), name("mail"));
-    let expires = Timestamp::from_seconds(1_000);
-    let handle = seal(&key, [1; NONCE_LEN], &tickets, &name("helpdesk"), expires).expect("sealed");
-    let before = Timestamp::from_seconds(999);
-    let check =
-        |key: &[u8; 32], upstream: &UpstreamName, handle: &str, now: Timestamp, opens: bool| {
-            let owner = unseal(key, upstream, handle, now);
-            assert_eq!(owner, opens.then(|| name("helpdesk")), "{handle}");
-        };
-    check(&key, &tickets, &handle, before, true);
-    check(&key, &tickets, &handle, expires, false);
-    check(&key, &mail, &handle, before, false);
-    check(&other_key, &tickets, &handle, before, false);
-    check(&key, &tickets, "", before, false);
-    check(&key, &tickets, "AAAA", before, false);
-    check(&key, &tickets, &"A".repeat(10_000), before, false);
-    for place in 0..handle.len() {
-        let mut bytes = handle.clone().into_bytes();
-        bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
-        let forged = String::from_utf8(bytes).expect("ASCII");
-        if forged != handle {
-            check(&key, &tickets, &forged, before, false);
-        }
-    }
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
 }
 
 #[test]
-fn the_longest_name_fits_a_handle() {
-    let name = Name::new(&"a".repeat(63)).expect("a name");
-    let handle = seal(&[7; 32], [1; NONCE_LEN], &name, &name, Timestamp(1)).expect("sealed");
-    assert!(handle.len() <= limits::MCP_HANDLE, "{}", handle.len());
-    assert!(handle.bytes().all(|byte| matches!(byte, 0x21..=0x7e)));
+fn a_session_is_of_one_door() {
+    let (tickets, mail) = (Door::One(name("tickets")), Door::One(name("mail")));
+    let of = |door: &Door| held(door, &name("helpdesk"), Capabilities::FORM, 7);
+    let expected = Session { agent: name("helpdesk"), capabilities: Capabilities::FORM, number: 7 };
+    assert_eq!(read(&of(&tickets), &tickets), Some(expected.clone()));
+    assert_eq!(read(&of(&tickets), &mail), None);
+    assert_eq!(read(&of(&tickets), &Door::All), None);
+    assert_eq!(read(&of(&Door::All), &Door::All), Some(expected));
+    assert_eq!(read(&of(&Door::All), &tickets), None);
+}
+
+#[test]
+fn the_longest_names_fit_a_handle() {
+    let longest = name(&"a".repeat(63));
+    let door = Door::One(longest.clone());
+    let held = held(&door, &longest, Capabilities::FORM, u128::MAX).to_bytes();
+    // Nonce, expiry and tag, in base64.
+    let length = (held.len() + 12 + 8 + 16).div_ceil(3) * 4;
+    assert!(length <= limits::MCP_HANDLE, "{length}");
 }
 
 #[test]
