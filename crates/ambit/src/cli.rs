@@ -379,7 +379,7 @@ pub(crate) struct Who {
     /// The agent
     #[arg(long, value_name = "AGENT")]
     pub(crate) agent: String,
-    /// The upstream whose tools it speaks for; name one, the door for all of them is not built yet
+    /// Only this upstream's tools (default: all that the agent may see)
     #[arg(long, value_name = "UPSTREAM")]
     pub(crate) upstream: Option<String>,
     /// The task that every call belongs to, unless it names its own
@@ -393,7 +393,7 @@ pub(crate) struct Who {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Without `--listen`, MCP on stdin and stdout: what a desktop client starts. With it, the base URL is printed \
-                        once the door is open; MCP is below it at /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…."
+                        once the door is open; MCP is below it at /mcp and /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…."
 )]
 pub(crate) struct Bridge {
     #[command(flatten)]

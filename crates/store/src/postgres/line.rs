@@ -12,7 +12,11 @@ use std::{
     thread,
 };
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio_postgres::{Client, Error, NoTls, Row, Statement, types::ToSql};
+use tokio_postgres::{
+    Client, Error, NoTls, Row, Statement,
+    error::{DbError, Severity},
+    types::ToSql,
+};
 
 /// The oldest server that is known to work.
 const OLDEST: i32 = 140_000;
@@ -130,7 +134,7 @@ impl Line {
                 }
             });
         }
-        self.client.is_closed()
+        self.client.is_closed() || self.why().is_some()
     }
 
     /// The error of a session that has ended.
@@ -166,6 +170,10 @@ impl Line {
         match waited {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) if error.is_closed() => Err(self.broken(what)),
+            Ok(Err(error)) if ends_session(&error) => {
+                self.ended.lock().unwrap_or_else(PoisonError::into_inner).replace(told(&error));
+                Err(self.broken(what))
+            }
             Ok(Err(error)) => Err(server(&self.database, what, Box::new(error))),
             Err(_elapsed) => {
                 let why = format!("no answer within {} s", SERVER_ANSWER.as_secs());
@@ -257,6 +265,12 @@ fn server(
     source: Box<dyn std::error::Error + Send + Sync>,
 ) -> StoreError {
     StoreError::Server { database: database.to_string(), what, source }
+}
+
+/// Whether the server closes the session after this error, which may come before the connection's end is seen.
+fn ends_session(error: &Error) -> bool {
+    let severity = error.as_db_error().and_then(DbError::parsed_severity);
+    matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
 /// An error with what the server said.
