@@ -89,9 +89,9 @@ fn bytes(object: Object) -> Vec<u8> {
 }
 
 /// `ana` or `user:ana`.
-fn user(node: &Node, problems: &mut Problems) -> Option<model::Name> {
+fn user(node: &Node, problems: &mut Problems) -> Option<model::UserName> {
     let text = text(node, "`for`", problems)?;
-    refused(node.span, text.strip_prefix("user:").unwrap_or(text), model::Name::new, problems)
+    refused(node.span, text.strip_prefix("user:").unwrap_or(text), model::UserName::new, problems)
 }
 
 fn expect(node: &Node, problems: &mut Problems) -> Option<Decision> {

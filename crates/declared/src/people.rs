@@ -6,10 +6,10 @@ use crate::{
     read::Reading,
     schema::shapes,
 };
-use model::Name;
+use model::{Name, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) fn read(entry: &Entry, reading: &mut Reading<'_>) -> BTreeMap<Name, BTreeSet<Name>> {
+pub(crate) fn read(entry: &Entry, reading: &mut Reading<'_>) -> BTreeMap<UserName, BTreeSet<Name>> {
     let problems = &mut reading.problems;
     let mut out = BTreeMap::new();
     let fields = Fields::open(&entry.value, entry.key.span, &shapes::HUMANS, problems);
@@ -27,7 +27,7 @@ pub(crate) fn read(entry: &Entry, reading: &mut Reading<'_>) -> BTreeMap<Name, B
                 .filter_map(|group| name(group, "a group", problems))
                 .collect(),
         };
-        out.insert(person, groups);
+        out.insert(person.into(), groups);
     }
     out
 }

@@ -1,7 +1,7 @@
 //! What decisions read: everything published, in one value that is swapped whole.
 
 use identity::VerificationKeys;
-use model::{ActionId, Name};
+use model::{ActionId, Name, UserName};
 use policy::Compiled;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ pub struct World {
     /// Keys that tokens are verified with.
     pub keys: Arc<VerificationKeys>,
     /// The people known here, with their groups.
-    pub people: BTreeMap<Name, BTreeSet<Name>>,
+    pub people: BTreeMap<UserName, BTreeSet<Name>>,
     /// Pinned tool definitions, as lists show them.
     pub definitions: BTreeMap<ActionId, canonical::Value>,
     /// What each action with `returns:` lets through, parsed when published.

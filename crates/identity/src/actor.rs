@@ -1,7 +1,7 @@
 //! The evidence that this request comes from this agent.
 
 use crate::token::Verified;
-use model::{AgentName, Digest, Name, TaskId, Timestamp, TokenId};
+use model::{AgentName, Digest, TaskId, Timestamp, TokenId, UserName};
 use std::sync::Arc;
 
 /// How a token was shown in `Authorization`.
@@ -97,7 +97,7 @@ impl Actor {
 
     /// The human it acts for: `sub`, where `act` names the agent.
     #[must_use]
-    pub fn user(&self) -> Option<&Name> {
+    pub fn user(&self) -> Option<&UserName> {
         self.verified.user.as_ref()
     }
 

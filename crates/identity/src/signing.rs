@@ -7,7 +7,7 @@ use crate::{
     secret::Secret,
 };
 use canonical::{Writer, WriterError};
-use model::{AgentName, Digest, Name, TaskId, Timestamp, TokenId};
+use model::{AgentName, Digest, TaskId, Timestamp, TokenId, UserName};
 use std::fmt;
 
 /// What a token says. The claims are stated in [`SigningKey::mint`].
@@ -24,7 +24,7 @@ pub struct Grant<'a> {
     /// `agent_instance`: the thumbprint of the instance's key, if it showed one.
     pub instance: Option<&'a str>,
     /// `sub`, if the agent acts for a human.
-    pub user: Option<&'a Name>,
+    pub user: Option<&'a UserName>,
     /// `task`.
     pub task: Option<TaskId>,
     /// `scope`, if any.
@@ -176,7 +176,7 @@ fn write_claims(grant: &Grant<'_>, issued: i64, expires: i64) -> Result<Vec<u8>,
     if let Some(scope) = grant.scope {
         writer.field_str("scope", scope);
     }
-    writer.field_str("sub", grant.user.map_or(agent, Name::as_str));
+    writer.field_str("sub", grant.user.map_or(agent, UserName::as_str));
     if let Some(task) = grant.task {
         writer.field_str("task", &task.to_string());
     }

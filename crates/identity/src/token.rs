@@ -11,7 +11,7 @@ use crate::{
     verification::VerificationKeys,
 };
 use canonical::Value;
-use model::{AgentName, Digest, Name, TaskId, Timestamp, TokenId};
+use model::{AgentName, Digest, Name, TaskId, Timestamp, TokenId, UserName};
 use std::sync::Arc;
 
 const WHAT: Credential = Credential::AccessToken;
@@ -32,7 +32,7 @@ pub struct Verified {
     pub(crate) agent: AgentName,
     pub(crate) version: Digest,
     pub(crate) instance: Option<String>,
-    pub(crate) user: Option<Name>,
+    pub(crate) user: Option<UserName>,
     pub(crate) task: Option<TaskId>,
     pub(crate) token: TokenId,
     pub(crate) scope: Option<String>,
@@ -204,7 +204,7 @@ fn read_claims(
 }
 
 /// The human, if the agent acts for one: then `act.sub` is the agent, otherwise `sub` is.
-fn read_user(claims: &Claims, agent: &str) -> Result<Option<Name>, CredentialError> {
+fn read_user(claims: &Claims, agent: &str) -> Result<Option<UserName>, CredentialError> {
     let subject = claims.text("sub")?;
     let Some(act) = claims.optional_object("act")? else {
         if subject != agent {
@@ -218,7 +218,7 @@ fn read_user(claims: &Claims, agent: &str) -> Result<Option<Name>, CredentialErr
     if act.get("sub").and_then(Value::as_str) != Some(agent) {
         return Err(claims.inconsistent("`act.sub` is not `agent`"));
     }
-    let user = Name::new(subject).map_err(|_| claims.wrong("sub", "the name of a person"))?;
+    let user = UserName::new(subject).map_err(|_| claims.wrong("sub", "the name of a person"))?;
     Ok(Some(user))
 }
 

@@ -8,7 +8,9 @@ use crate::{
 };
 use identity::limits::MAX_TOKEN_LIFE;
 use ledger::subject_digest;
-use model::{AgentName, Digest, Name, PartyName, TaskId, Timestamp, UpstreamName, declared::Proof};
+use model::{
+    AgentName, Digest, PartyName, TaskId, Timestamp, UpstreamName, UserName, declared::Proof,
+};
 use std::sync::Arc;
 
 /// What a client wishes for.
@@ -37,7 +39,7 @@ pub(crate) struct Decided {
     pub(crate) instance: Option<String>,
     /// None for the door of all.
     pub(crate) upstream: Option<UpstreamName>,
-    pub(crate) user: Option<Name>,
+    pub(crate) user: Option<UserName>,
     pub(crate) task: Option<TaskId>,
     pub(crate) issued: Timestamp,
     pub(crate) expires: Timestamp,
@@ -115,7 +117,7 @@ fn check_task(
     agent: &AgentName,
     text: &str,
     now: Timestamp,
-) -> Result<(TaskId, Option<Name>, Timestamp), IssueError> {
+) -> Result<(TaskId, Option<UserName>, Timestamp), IssueError> {
     let id = TaskId::parse(text).ok_or(IssueError::Task)?;
     let task = directory.task(id).ok_or(IssueError::Task)?;
     if task.agent != *agent || task.expires <= now {
@@ -150,7 +152,7 @@ struct Names<'a> {
     owner: &'a PartyName,
     instance: Option<&'a str>,
     task: Option<TaskId>,
-    user: Option<&'a Name>,
+    user: Option<&'a UserName>,
 }
 
 impl Names<'_> {

@@ -2,7 +2,7 @@
 
 use identity::{AgentKeys, SigningKey, VerificationKeys};
 use model::{
-    AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
+    AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName, UserName,
     declared::Proof,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -31,7 +31,7 @@ pub struct TaskGrant {
     /// The agent that works on it.
     pub agent: AgentName,
     /// The human it is for.
-    pub user: Option<Name>,
+    pub user: Option<UserName>,
     /// When it ends.
     pub expires: Timestamp,
 }

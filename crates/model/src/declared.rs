@@ -2,7 +2,7 @@
 
 use crate::{
     action::{Effect, RiskTier, Sink},
-    name::{ActionId, AgentName, Name, PartyName, UpstreamName},
+    name::{ActionId, AgentName, Name, PartyName, UpstreamName, UserName},
     time::{Duration, Timestamp},
 };
 use std::{
@@ -26,7 +26,7 @@ pub struct Declared {
     /// Parties outside that are asked before an action, or told after it.
     pub hooks: BTreeMap<Name, Hook>,
     /// People known on this machine, with their groups.
-    pub people: BTreeMap<Name, BTreeSet<Name>>,
+    pub people: BTreeMap<UserName, BTreeSet<Name>>,
     /// Cases that gate every `apply`.
     pub tests: Vec<Case>,
     /// Hand-written Cedar, in the order of file names.
@@ -414,7 +414,7 @@ pub struct Case {
     /// Who acts.
     pub agent: AgentName,
     /// For whom.
-    pub user: Option<Name>,
+    pub user: Option<UserName>,
     /// What.
     pub action: ActionId,
     /// With which arguments, as canonical JSON of an object.

@@ -18,5 +18,5 @@ pub use action::{Decision, Effect, RiskTier, Sink};
 pub use code::Code;
 pub use digest::Digest;
 pub use id::{AskId, EntryId, TaskId, TokenId, TraceId};
-pub use name::{ActionId, AgentName, Name, NameError, PartyName, UpstreamName};
+pub use name::{ActionId, AgentName, Name, NameError, PartyName, UpstreamName, UserName};
 pub use time::{Duration, Timestamp};

@@ -4,3 +4,5 @@
 pub const NAME_BYTES: usize = 63;
 /// Longest operation name; MCP tool names are at most 128 characters (SEP-986), and clients cut at 64.
 pub const OPERATION_BYTES: usize = 128;
+/// Longest subject of an identity provider (OpenID Connect Core §2).
+pub const SUBJECT_BYTES: usize = 255;

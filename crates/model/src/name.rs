@@ -1,6 +1,6 @@
 //! Names that people write in `ambit.yaml`, checked once where they enter.
 
-use crate::limits::{NAME_BYTES, OPERATION_BYTES};
+use crate::limits::{NAME_BYTES, OPERATION_BYTES, SUBJECT_BYTES};
 use std::{fmt, sync::Arc};
 
 /// Why a name was refused.
@@ -76,6 +76,67 @@ impl fmt::Display for Name {
 }
 
 impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+}
+
+/// A human: `dana`, known on this machine, or `customers:8f14e45f`, whom the issuer `customers` calls so.
+///
+/// A subject of an issuer is never equal to a person of this machine, whatever it is called (S20).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserName(Arc<str>);
+
+impl UserName {
+    /// Reads either form.
+    pub fn new(text: &str) -> Result<UserName, NameError> {
+        match text.split_once(':') {
+            None => Name::new(text).map(UserName::from),
+            Some((issuer, subject)) => UserName::of_issuer(&Name::new(issuer)?, subject),
+        }
+    }
+
+    /// The human whom an issuer calls so: 1 to 255 visible ASCII characters, case and all (OpenID Connect Core §2).
+    pub fn of_issuer(issuer: &Name, subject: &str) -> Result<UserName, NameError> {
+        if subject.is_empty() || subject.len() > SUBJECT_BYTES {
+            return Err(length(subject, SUBJECT_BYTES));
+        }
+        match subject.chars().find(|c| !c.is_ascii_graphic()) {
+            None => Ok(UserName(format!("{issuer}:{subject}").into())),
+            Some(found) => Err(NameError::Character {
+                name: subject.into(),
+                found,
+                allowed: "visible ASCII characters",
+            }),
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The issuer that names this human; `None` for a person of this machine.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(issuer, _)| issuer)
+    }
+}
+
+impl From<Name> for UserName {
+    fn from(name: Name) -> UserName {
+        UserName(name.0)
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.0)
     }
@@ -170,4 +231,32 @@ impl fmt::Debug for ActionId {
 
 fn length(text: &str, limit: usize) -> NameError {
     NameError::Length { name: text.chars().take(limit).collect(), length: text.len(), limit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_human_of_an_issuer_is_nobody_of_this_machine() {
+        let customers = Name::new("customers").unwrap();
+        let theirs = UserName::of_issuer(&customers, "dana").unwrap();
+        assert_eq!(theirs.as_str(), "customers:dana");
+        assert_eq!(UserName::new("customers:dana").unwrap(), theirs);
+        assert_ne!(UserName::new("dana").unwrap(), theirs);
+        assert_eq!(theirs.issuer(), Some("customers"));
+        assert_eq!(UserName::new("dana").unwrap().issuer(), None);
+        // Case counts, and a subject may hold what a name may not.
+        assert_ne!(UserName::of_issuer(&customers, "Dana").unwrap(), theirs);
+        assert!(UserName::new("customers:auth0|5f7c8ec7c33c6c004bbafe82").is_ok());
+        assert!(
+            UserName::new("customers:a:b").is_ok_and(|user| user.issuer() == Some("customers"))
+        );
+        for wrong in
+            ["", "Dana", "customers:", "Customers:dana", ":dana", "customers:a b", "customers:ä"]
+        {
+            assert!(UserName::new(wrong).is_err(), "{wrong}");
+        }
+        assert!(UserName::of_issuer(&customers, &"a".repeat(256)).is_err());
+    }
 }

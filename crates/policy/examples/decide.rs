@@ -174,7 +174,7 @@ fn arguments() -> Value {
 
 fn subject(compiled: &Compiled, agent: usize) -> Subject {
     let agent = compiled.agent(&name(&format!("agent-{agent}"))).unwrap();
-    Subject::assumed(agent.name.clone(), agent.version, Some(name("ana")))
+    Subject::assumed(agent.name.clone(), agent.version, Some(name("ana").into()))
 }
 
 fn calls(compiled: &Compiled, agents: usize, operations: &str) -> Vec<(Subject, Call)> {

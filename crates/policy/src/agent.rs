@@ -7,7 +7,7 @@ use crate::guard::Guard;
 use canonical::Value;
 use cedar_policy::EntityUid;
 use model::declared::{ActionPattern, Agent, CallLimit, Declared, Proof};
-use model::{AgentName, Digest, Name, PartyName, RiskTier, Timestamp};
+use model::{AgentName, Digest, Name, PartyName, RiskTier, Timestamp, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -124,10 +124,10 @@ impl Principal {
     }
 
     /// Whether it may act for this user, or for itself where there is none.
-    pub(crate) fn serves(&self, user: Option<&Name>, groups: &BTreeSet<Name>) -> bool {
+    pub(crate) fn serves(&self, user: Option<&UserName>, groups: &BTreeSet<Name>) -> bool {
         match (&self.users, user) {
             (None, user) => user.is_none(),
-            (Some(PartyName::User(served)), Some(user)) => served == user,
+            (Some(PartyName::User(served)), Some(user)) => served.as_str() == user.as_str(),
             (Some(PartyName::Group(served)), Some(_)) => groups.contains(served),
             // No issuer of humans is enforced: nobody of one is served.
             (Some(PartyName::Issuer(_)), Some(_)) | (Some(_), None) => false,

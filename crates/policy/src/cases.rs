@@ -7,6 +7,7 @@ use canonical::{Limits, Value};
 use model::declared::Case;
 use model::{
     ActionId, AgentName, Code, Decision, Duration, EntryId, Name, TaskId, Timestamp, TraceId,
+    UserName,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub struct Question {
     /// Who acts.
     pub agent: AgentName,
     /// For whom.
-    pub user: Option<Name>,
+    pub user: Option<UserName>,
     /// What.
     pub action: ActionId,
     /// With which arguments.

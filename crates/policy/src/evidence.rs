@@ -12,7 +12,7 @@ use identity::Actor;
 use model::declared::{Before, CallLimit};
 use model::record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange};
 use model::{
-    ActionId, AgentName, AskId, Code, Decision, Digest, EntryId, Name, Timestamp, TraceId,
+    ActionId, AgentName, AskId, Code, Decision, Digest, EntryId, Name, Timestamp, TraceId, UserName,
 };
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -61,7 +61,7 @@ impl Decided {
     fn scope(&self) -> KeyScope {
         KeyScope {
             tenant: self.call.tenant().unwrap_or_default(),
-            human: self.subject.user.as_ref().map(Name::to_string).unwrap_or_default(),
+            human: self.subject.user.as_ref().map(UserName::to_string).unwrap_or_default(),
         }
     }
 
@@ -510,7 +510,7 @@ impl Refused {
         facts: &Facts,
     ) -> Refused {
         let subject = Subject::from(actor);
-        let human = subject.user.as_ref().map(Name::to_string).unwrap_or_default();
+        let human = subject.user.as_ref().map(UserName::to_string).unwrap_or_default();
         Refused {
             entry: facts.entry,
             code: refusal.0,

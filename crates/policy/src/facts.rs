@@ -1,7 +1,9 @@
 //! What a decision may read beside actor and call, and its form in records.
 
 use canonical::{Object, Value};
-use model::{AgentName, AskId, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId};
+use model::{
+    AgentName, AskId, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId, UserName,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ pub struct Subject {
     /// The thumbprint of its instance's key, if there is one.
     pub instance: Option<String>,
     /// The human acted for.
-    pub user: Option<Name>,
+    pub user: Option<UserName>,
     /// The task of the token.
     pub task: Option<TaskId>,
     /// The token; `None` for a question of what would be.
@@ -27,7 +29,7 @@ pub struct Subject {
 impl Subject {
     /// An agent's current version acting for someone or itself, as `check` and `tests:` ask it.
     #[must_use]
-    pub fn assumed(agent: AgentName, version: Digest, user: Option<Name>) -> Subject {
+    pub fn assumed(agent: AgentName, version: Digest, user: Option<UserName>) -> Subject {
         Subject { agent, version, instance: None, user, task: None, token: None, bound: false }
     }
 }
@@ -77,7 +79,7 @@ pub struct TaskFacts {
     /// Who works on it.
     pub agent: AgentName,
     /// For whom.
-    pub user: Option<Name>,
+    pub user: Option<UserName>,
     /// What kind of task it is.
     pub intent: Option<Name>,
     /// The values of the intent's parameters, an object.
@@ -122,7 +124,7 @@ impl TaskFacts {
             ("intent", text_or_null(self.intent.as_ref())),
             ("params", self.params.clone()),
             ("trigger", Value::from(self.trigger.as_str())),
-            ("user", text_or_null(self.user.as_ref())),
+            ("user", self.user.as_ref().map_or(Value::Null, |user| Value::from(user.as_str()))),
             ("v", Value::Integer(1)),
         ])
     }
@@ -141,7 +143,7 @@ impl TaskFacts {
         Ok(TaskFacts {
             id: members.read("id", TaskId::parse)?,
             agent: members.read("agent", |text| Name::new(text).ok())?,
-            user: members.optional("user", |text| Name::new(text).ok())?,
+            user: members.optional("user", |text| UserName::new(text).ok())?,
             intent: members.optional("intent", |text| Name::new(text).ok())?,
             params: params.cloned().ok_or(FactsError::Member("params"))?,
             expires: members.read("expires", |text| text.parse().ok().map(Timestamp))?,

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::digest::subject_digest;
 use crate::facts::Subject;
-use model::{Code, Digest, Name};
+use model::{Code, Digest, UserName};
 use std::sync::Arc;
 
 /// The subjects that a freeze or a revocation of this call would name.
@@ -26,7 +26,7 @@ impl Subjects {
         add("instance", subject.instance.clone());
         add("task", subject.task.map(|task| task.to_string()));
         add("token", subject.token.map(|token| token.to_string()));
-        add("user", subject.user.as_ref().map(Name::to_string));
+        add("user", subject.user.as_ref().map(UserName::to_string));
         let identities = all.len();
         all.extend_from_slice(&entry.subjects);
         all.extend(call.tenant().map(|tenant| subject_digest("tenant", &tenant)));

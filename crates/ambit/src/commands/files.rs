@@ -123,7 +123,7 @@ pub(super) fn check(options: &Check, output: &Output) -> anyhow::Result<Exit> {
     let params = pairs(&options.params)?;
     let question = Question {
         agent: Name::new(&options.agent)?,
-        user: options.user.as_deref().map(Name::new).transpose()?,
+        user: options.user.as_deref().map(model::UserName::new).transpose()?,
         action: ActionId::parse(&options.action)?,
         arguments: canonical_object(&pairs(&options.arguments)?)?,
         intent: match &options.intent {

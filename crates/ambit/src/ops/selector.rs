@@ -48,7 +48,10 @@ fn one(world: &World, kind: &str, name: &str) -> anyhow::Result<Selected> {
     let named = || Name::new(name).map_err(|error| usage(error.to_string()));
     match kind {
         "agent" => Ok(selected("agent", &agent_name(&world.compiled, name)?)),
-        "user" | "human" => Ok(selected("user", &named()?)),
+        "user" | "human" => {
+            let user = model::UserName::new(name).map_err(|error| usage(error.to_string()))?;
+            Ok(selected("user", &user))
+        }
         "tenant" if !name.is_empty() => Ok(selected("tenant", &name)),
         "effect" => effect_named(name),
         "owner" => {

@@ -4,7 +4,7 @@ use super::{agent_name, usage};
 use crate::{app::App, control::Failed, exit::Exit, limits};
 use canonical::Object;
 use model::{
-    Digest, Name, TaskId,
+    Digest, Name, TaskId, UserName,
     declared::{Intent, ParamType},
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
@@ -29,7 +29,7 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
         Name::new(&asked.intent).ok().and_then(|name| Some((declared.intents.get(&name)?, name)));
     let (intent, name) =
         intent.ok_or_else(|| usage(format!("no intent `{}` is declared", asked.intent)))?;
-    let user = asked.user.as_deref().map(Name::new).transpose()?;
+    let user = asked.user.as_deref().map(UserName::new).transpose()?;
     // The entry's condition sees what is revoked from now on; what is revoked already is seen here.
     let agent_subject = policy::subject_digest("agent", agent.as_str());
     let mut subjects = user
@@ -68,7 +68,7 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
         "agent": task.agent.as_str(),
         "version": version.to_string(),
         "intent": task.intent.as_ref().map(Name::as_str),
-        "user": task.user.as_ref().map(Name::as_str),
+        "user": task.user.as_ref().map(UserName::as_str),
         "params": asked.params,
         "expires": task.expires.to_string(),
     });
@@ -149,7 +149,10 @@ impl Recordable for Opened {
         let subject = gate::json::object([
             ("task_params", self.task.params.clone()),
             ("trigger", self.task.trigger.as_str().into()),
-            ("user", text(self.task.user.as_ref())),
+            (
+                "user",
+                self.task.user.as_ref().map_or(canonical::Value::Null, |user| user.as_str().into()),
+            ),
         ]);
         Parts { envelope: envelope.to_bytes(), subject: subject.to_bytes(), ..Parts::default() }
     }

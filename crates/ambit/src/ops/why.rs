@@ -308,7 +308,7 @@ fn task(envelope: &Value, subject: &Value, subject_bytes: &[u8]) -> Option<TaskF
     Some(TaskFacts {
         id: TaskId::parse(&text(envelope, "task")?)?,
         agent: Name::new(&text(envelope, "agent")?).ok()?,
-        user: text(subject, "user").and_then(|user| Name::new(&user).ok()),
+        user: text(subject, "user").and_then(|user| model::UserName::new(&user).ok()),
         intent: text(envelope, "intent").and_then(|intent| Name::new(&intent).ok()),
         params,
         expires: text(subject, "task_expires").and_then(|at| at.parse().ok()).map(Timestamp)?,

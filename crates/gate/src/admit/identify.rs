@@ -58,7 +58,7 @@ fn stopped(
         ("version", Some(version.as_str())),
         ("instance", actor.instance()),
         ("task", task.as_deref()),
-        ("user", actor.user().map(model::Name::as_str)),
+        ("user", actor.user().map(model::UserName::as_str)),
     ];
     let named = |(kind, name): &(&str, Option<&str>)| {
         name.is_some_and(|name| stops.contains(&subject_digest(kind, name)))

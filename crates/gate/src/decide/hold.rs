@@ -149,7 +149,7 @@ fn whose(actor: &Actor) -> String {
         None => format!(
             "{}/{}",
             actor.agent(),
-            actor.user().map(model::Name::as_str).unwrap_or_default()
+            actor.user().map(model::UserName::as_str).unwrap_or_default()
         ),
     }
 }

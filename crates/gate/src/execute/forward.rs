@@ -83,7 +83,7 @@ pub async fn forward(
         }
         Outbound::Reply(replying) => {
             let crate::mediate::Replying { reply_to, reply, user } = *replying;
-            if exchange.actor().user().map(model::Name::as_str) != user.as_deref() {
+            if exchange.actor().user().map(model::UserName::as_str) != user.as_deref() {
                 return Err(Failure { code: Code::ProtocolInvalid, after_send: false });
             }
             let departure = exchange.departure();

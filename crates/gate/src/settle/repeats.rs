@@ -31,7 +31,7 @@ impl Repeats {
 /// Who called what with which bytes.
 pub(crate) fn same_call(actor: &Actor, action: &str, arguments: &[u8]) -> Digest {
     let mut context = Context::new(&SHA256);
-    let user = actor.user().map(model::Name::as_str).unwrap_or_default();
+    let user = actor.user().map(model::UserName::as_str).unwrap_or_default();
     let task = actor.task().map(|task| task.to_string()).unwrap_or_default();
     for part in [actor.agent().as_str(), user, &task, action] {
         context.update(part.as_bytes());

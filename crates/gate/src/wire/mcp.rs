@@ -290,7 +290,7 @@ async fn replied(
     match gate.mediate(request).await {
         Answer::Refused(refusal) => {
             if let Some(agent) = owner.filter(|_| !refuse::is_stranger(refusal.code)) {
-                let user = text("user").and_then(|user| Name::new(&user).ok());
+                let user = text("user").and_then(|user| model::UserName::new(&user).ok());
                 let party = Party { agent, user, conversation: visit.conversation };
                 decline(gate, upstream, party, reply_to.clone());
             }

@@ -4,7 +4,7 @@ use identity::{
     AgentKey, AgentKeys, Algorithm, AssertionClaims, Grant, MintError, Presented, ProofClaims,
     Scheme, SigningKey, Validity, VerificationKeys, Verified, verify_client_assertion,
 };
-use model::{Digest, Duration, Name, TaskId, Timestamp, TokenId};
+use model::{Digest, Duration, Name, TaskId, Timestamp, TokenId, UserName};
 use std::sync::Arc;
 
 const ISSUER: &str = "http://127.0.0.1:8400";
@@ -22,7 +22,7 @@ fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
     let key = AgentKey::from_pkcs8(agent_algorithm, key.pkcs8()).unwrap();
     let mut keys = VerificationKeys::new();
     assert!(keys.insert(signing.public().clone(), Validity::ALWAYS));
-    let (agent, user) = (Name::new("helpdesk").unwrap(), Name::new("ana").unwrap());
+    let (agent, user) = (Name::new("helpdesk").unwrap(), UserName::new("ana").unwrap());
     let (task, token_id) = (TaskId::new(NOW, [1; 10]), TokenId::new(NOW, [2; 10]));
     let token = signing
         .mint(&Grant {
@@ -107,7 +107,7 @@ fn an_exported_private_key_has_the_public_members_of_its_key() {
 #[test]
 fn a_minted_token_has_its_golden_bytes() {
     let signing = SigningKey::from_random(Algorithm::EdDsa, &[21; 32]).unwrap();
-    let (agent, user) = (Name::new("helpdesk").unwrap(), Name::new("ana").unwrap());
+    let (agent, user) = (Name::new("helpdesk").unwrap(), UserName::new("ana").unwrap());
     let token = signing
         .mint(&Grant {
             issuer: ISSUER,

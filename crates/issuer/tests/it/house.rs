@@ -182,7 +182,7 @@ impl House {
         assert!(keys.insert(signing.public().clone(), Validity::ALWAYS));
         let task = TaskId::new(at(0), [7; 10]);
         let grant =
-            TaskGrant { agent: name("helpdesk"), user: Some(name("ana")), expires: at(600) };
+            TaskGrant { agent: name("helpdesk"), user: Some(name("ana").into()), expires: at(600) };
         let world = World {
             now: at(0),
             agents: [("helpdesk", Proof::Dpop), ("batch", Proof::None)]

@@ -167,11 +167,11 @@ fn hook(name: &Name, a: &Hook, b: &Hook, found: &mut Found) {
 }
 
 fn people(
-    before: &BTreeMap<Name, BTreeSet<Name>>,
-    after: &BTreeMap<Name, BTreeSet<Name>>,
+    before: &BTreeMap<model::UserName, BTreeSet<Name>>,
+    after: &BTreeMap<model::UserName, BTreeSet<Name>>,
     found: &mut Found,
 ) {
-    let names: BTreeSet<&Name> = before.keys().chain(after.keys()).collect();
+    let names: BTreeSet<&model::UserName> = before.keys().chain(after.keys()).collect();
     for name in names {
         let (from, to) = (before.get(name), after.get(name));
         if from == to {

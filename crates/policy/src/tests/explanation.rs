@@ -204,7 +204,7 @@ fn what_does_not_exist_for_the_agent() {
 fn declared_tests_run() {
     let case = |id: &str, expect: Decision, reason: Option<&str>, line: u32| Case {
         agent: name("helpdesk"),
-        user: Some(name("ana")),
+        user: Some(name("ana").into()),
         action: action(id),
         args: br#"{"id":"4711"}"#.to_vec(),
         intent: None,

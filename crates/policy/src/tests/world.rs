@@ -256,8 +256,8 @@ impl World {
                 (name("leads"), rule("it-leads")),
             ]),
             people: BTreeMap::from([
-                (name("ana"), BTreeSet::from([name("staff")])),
-                (name("eve"), BTreeSet::new()),
+                (name("ana").into(), BTreeSet::from([name("staff")])),
+                (name("eve").into(), BTreeSet::new()),
             ]),
             tests: Vec::new(),
             policies: vec![PolicyFile { path: "policies/a.cedar".into(), text: POLICIES.into() }],
@@ -312,7 +312,7 @@ pub(super) fn entry_of<'a>(declared: &'a mut Declared, id: &str) -> &'a mut Acti
 #[derive(Clone)]
 pub(super) struct Try {
     pub(super) agent: Name,
-    pub(super) user: Option<Name>,
+    pub(super) user: Option<model::UserName>,
     pub(super) action: ActionId,
     pub(super) arguments: Value,
     pub(super) intent: Option<(Name, Value)>,
@@ -329,7 +329,7 @@ pub(super) fn attempt(agent: &str, id: &str) -> Try {
     };
     Try {
         agent: name(agent),
-        user: (agent != "narrow").then(|| name("ana")),
+        user: (agent != "narrow").then(|| name("ana").into()),
         action: action(id),
         arguments: json(arguments),
         intent: None,
@@ -340,7 +340,7 @@ pub(super) fn attempt(agent: &str, id: &str) -> Try {
 
 impl Try {
     pub(super) fn user(mut self, user: Option<&str>) -> Try {
-        self.user = user.map(name);
+        self.user = user.map(|user| model::UserName::new(user).unwrap());
         self
     }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{Client, Fault, UpstreamCredential};
 use canonical::Value;
 use http::HeaderMap;
-use model::{AgentName, Code, Name};
+use model::{AgentName, Code, UserName};
 
 /// Who holds a conversation with an upstream.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Party {
     /// The agent.
     pub agent: AgentName,
     /// The human that it acts for.
-    pub user: Option<Name>,
+    pub user: Option<UserName>,
     /// The conversation.
     pub conversation: Conversation,
 }

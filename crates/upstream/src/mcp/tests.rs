@@ -232,7 +232,7 @@ async fn agents_and_humans_do_not_share_a_session() {
     let (one, two) = (model::Name::new("one").unwrap(), model::Name::new("two").unwrap());
     for caller in [
         Caller::acting(&one, None, None),
-        Caller::acting(&one, Some(&two), None),
+        Caller::acting(&one, Some(&two.clone().into()), None),
         Caller::acting(&two, None, None),
     ] {
         let line = Line { caller, ..line(&url) };
