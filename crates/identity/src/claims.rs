@@ -8,6 +8,7 @@ use canonical::{Object, Value};
 use model::{Duration, Timestamp};
 
 /// The claims of one credential.
+#[derive(Debug)]
 pub(crate) struct Claims {
     what: Credential,
     members: Object,
@@ -16,6 +17,11 @@ pub(crate) struct Claims {
 impl Claims {
     pub(crate) const fn new(what: Credential, members: Object) -> Claims {
         Claims { what, members }
+    }
+
+    /// A claim of any form.
+    pub(crate) fn get(&self, member: &str) -> Option<&Value> {
+        self.members.get(member)
     }
 
     /// A claim that is text and must be there.

@@ -7,7 +7,7 @@ use crate::{
     secret::Secret,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use canonical::{Object, Reason, Value};
+use canonical::{Limits, Object, Reason, Value};
 
 /// A token cut into its parts: header read, signature not yet checked, claims not yet read.
 pub(crate) struct Compact<'a> {
@@ -16,6 +16,7 @@ pub(crate) struct Compact<'a> {
     claims: &'a str,
     signed: &'a str,
     signature: &'a str,
+    part: &'static Limits,
 }
 
 impl<'a> Compact<'a> {
@@ -26,6 +27,16 @@ impl<'a> Compact<'a> {
         what: Credential,
         limit: usize,
     ) -> Result<Compact<'a>, CredentialError> {
+        Compact::open_within(text, what, limit, &PART)
+    }
+
+    /// The same with other limits of a part.
+    pub(crate) fn open_within(
+        text: &'a str,
+        what: Credential,
+        limit: usize,
+        part: &'static Limits,
+    ) -> Result<Compact<'a>, CredentialError> {
         if text.len() > limit {
             return Err(CredentialError::TooLarge { what, length: text.len(), limit });
         }
@@ -35,13 +46,13 @@ impl<'a> Compact<'a> {
         if claims.contains('.') {
             return Err(form("it has three parts"));
         }
-        let header = read_part(header, what, "header")?;
+        let header = read_part(header, what, "header", part)?;
         for member in ["crit", "b64"] {
             if header.contains(member) {
                 return Err(CredentialError::Extension { what, member });
             }
         }
-        Ok(Compact { what, header, claims, signed, signature })
+        Ok(Compact { what, header, claims, signed, signature, part })
     }
 
     /// Refuses another `typ`. Media types compare without case and with `application/` left out
@@ -79,7 +90,12 @@ impl<'a> Compact<'a> {
 
     /// The claims. To be believed only after [`Compact::check_signature`].
     pub(crate) fn claims(&self) -> Result<Object, CredentialError> {
-        read_part(self.claims, self.what, "claims")
+        read_part(self.claims, self.what, "claims", self.part)
+    }
+
+    /// What is signed, and the signature in base64url.
+    pub(crate) const fn signed(&self) -> (&'a str, &'a str) {
+        (self.signed, self.signature)
     }
 }
 
@@ -92,11 +108,16 @@ pub(crate) fn is_type(found: &str, expected: &str) -> bool {
     short.eq_ignore_ascii_case(expected)
 }
 
-fn read_part(text: &str, what: Credential, part: &'static str) -> Result<Object, CredentialError> {
+fn read_part(
+    text: &str,
+    what: Credential,
+    part: &'static str,
+    limits: &Limits,
+) -> Result<Object, CredentialError> {
     let detail = "its parts are base64url without padding";
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CredentialError::Form { what, detail })?;
     let json = |detail| CredentialError::Json { what, part, detail };
-    match canonical::parse(&bytes, &PART) {
+    match canonical::parse(&bytes, limits) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(json("it is an object")),
         Err(error) => Err(json(describe(error.reason()))),

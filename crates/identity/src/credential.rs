@@ -12,6 +12,8 @@ pub enum Credential {
     Proof,
     /// A client assertion (RFC 7523).
     Assertion,
+    /// A token of a foreign issuer: a workload's or a human's.
+    Foreign,
 }
 
 impl fmt::Display for Credential {
@@ -20,6 +22,7 @@ impl fmt::Display for Credential {
             Credential::AccessToken => "access token",
             Credential::Proof => "DPoP proof",
             Credential::Assertion => "client assertion",
+            Credential::Foreign => "token of the foreign issuer",
         })
     }
 }
@@ -65,7 +68,7 @@ pub enum CredentialError {
         expected: &'static str,
     },
     /// `alg` is missing or not the algorithm of the key.
-    #[error("`alg` of the {what} is not the algorithm of its key: sign with EdDSA or ES256")]
+    #[error("`alg` of the {what} is not the algorithm of its key: sign with the one it is for")]
     Algorithm {
         /// Which credential.
         what: Credential,
@@ -142,6 +145,14 @@ pub enum CredentialError {
         /// The limit in seconds.
         limit: i64,
     },
+    /// It was issued longer ago than it may be used.
+    #[error("the {what} was issued more than {limit} s ago: get a new one")]
+    TooOld {
+        /// Which credential.
+        what: Credential,
+        /// The limit in seconds.
+        limit: i64,
+    },
     /// Its claims contradict one another.
     #[error("the claims of the {what} contradict one another: {detail}")]
     Inconsistent {
@@ -210,10 +221,14 @@ impl CredentialError {
             | CredentialError::NotYet { what, .. }
             | CredentialError::TooLong { what, .. }
             | CredentialError::Inconsistent { what, .. } => invalid(*what),
-            CredentialError::Expired { what } => match what {
-                Credential::AccessToken | Credential::Assertion => Code::CredentialExpired,
-                Credential::Proof => Code::ProofInvalid,
-            },
+            CredentialError::Expired { what } | CredentialError::TooOld { what, .. } => {
+                match what {
+                    Credential::AccessToken | Credential::Assertion | Credential::Foreign => {
+                        Code::CredentialExpired
+                    }
+                    Credential::Proof => Code::ProofInvalid,
+                }
+            }
             CredentialError::OtherToken
             | CredentialError::NotBound
             | CredentialError::UnknownClient => Code::CredentialInvalid,
@@ -247,6 +262,7 @@ impl CredentialError {
             CredentialError::Expired { .. } => "exp",
             CredentialError::NotYet { .. } => "not_yet",
             CredentialError::TooLong { .. } => "too_long",
+            CredentialError::TooOld { .. } => "too_old",
             CredentialError::Inconsistent { .. } => "inconsistent",
             CredentialError::OtherToken => "other_token",
             CredentialError::ProofMissing => "proof_missing",
@@ -265,7 +281,9 @@ impl CredentialError {
 
 const fn invalid(what: Credential) -> Code {
     match what {
-        Credential::AccessToken | Credential::Assertion => Code::CredentialInvalid,
+        Credential::AccessToken | Credential::Assertion | Credential::Foreign => {
+            Code::CredentialInvalid
+        }
         Credential::Proof => Code::ProofInvalid,
     }
 }

@@ -19,6 +19,7 @@ mod assertion;
 mod claims;
 mod compact;
 mod credential;
+mod foreign;
 mod key;
 pub mod limits;
 mod proof;
@@ -33,6 +34,9 @@ pub use agent_key::{AgentKey, AssertionClaims, ProofClaims};
 pub use agent_keys::{AgentKeys, AgentKeysError};
 pub use assertion::{ClientAssertion, verify_client_assertion};
 pub use credential::{Credential, CredentialError};
+pub use foreign::{
+    Expected, Foreign, ForeignKeys, ForeignKeysError, stated_issuer, verify_foreign,
+};
 pub use key::{Algorithm, KeyError, PublicKey};
 pub use proof::{Proof, ProofTarget, verify_proof};
 pub use signing::{Grant, MintError, SigningKey};

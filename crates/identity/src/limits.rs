@@ -13,6 +13,30 @@ pub const PROOF_BYTES: usize = 4 * 1024;
 /// LIMIT: longest client assertion; as for tokens, since it has the same form.
 pub const ASSERTION_BYTES: usize = 4 * 1024;
 
+/// LIMIT: longest token of a foreign issuer. Those of Kubernetes and GitHub have 1 to 2 KiB; ID tokens with many groups
+/// come near to 6 KiB.
+pub const FOREIGN_BYTES: usize = 8 * 1024;
+
+/// LIMIT: bytes of one of its decoded parts; `kubernetes.io` nests three deep.
+pub(crate) const FOREIGN_PART: canonical::Limits =
+    canonical::Limits { bytes: 8 * 1024, depth: 8, members: 1_024 };
+
+/// LIMIT: longest subject of a foreign issuer; GitHub's, with long names of branches, are the longest in use.
+pub const SUBJECT_BYTES: usize = 512;
+
+/// LIMIT: keys of one foreign issuer; the largest providers publish fewer than ten.
+pub const FOREIGN_KEYS: usize = 64;
+
+/// LIMIT: bytes of a foreign issuer's JWK set, whose keys may bring their chains of certificates.
+pub const FOREIGN_JWKS_BYTES: usize = 256 * 1024;
+
+/// LIMIT: as above, with room for members that are not read.
+pub(crate) const FOREIGN_JWKS: canonical::Limits =
+    canonical::Limits { bytes: FOREIGN_JWKS_BYTES, depth: 8, members: 8_192 };
+
+/// LIMIT: bits of an RSA modulus, whole bytes: below is too weak (RFC 7518 §3.3), above costs too much time for each.
+pub(crate) const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
+
 /// LIMIT: bytes of one decoded header or claims part; below the limit of the whole.
 pub(crate) const PART: canonical::Limits =
     canonical::Limits { bytes: 4 * 1024, depth: 6, members: 128 };

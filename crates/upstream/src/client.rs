@@ -5,6 +5,7 @@ mod body;
 mod connect;
 mod courier;
 mod destination;
+mod discovery;
 mod headers;
 
 pub use body::Body;

@@ -16,6 +16,7 @@ mod broker;
 mod client;
 mod departure;
 mod fault;
+mod issuers;
 mod limits;
 mod local;
 mod target;
@@ -27,4 +28,5 @@ pub use broker::{
 pub use client::{Body, Client, Courier, HttpRequest, Message, Settings, SetupError};
 pub use departure::Departure;
 pub use fault::{Blame, Fault};
+pub use issuers::{IssuerError, Issuers, Need};
 pub use target::{Target, TargetError};

@@ -80,6 +80,8 @@ pub(crate) const CHILD_LOG_LINES: u32 = 60;
 pub(crate) const CHILD_LOG_SPAN: Duration = Duration::from_secs(60);
 /// Bytes of a hook's answer: a decision with its reasons.
 pub(crate) const HOOK_ANSWER: usize = 64 * 1024;
+/// LIMIT: bytes of a foreign issuer's discovery document or JWK set; as `identity` reads them.
+pub(crate) const ISSUER_DOCUMENT: usize = 256 << 10;
 /// LIMIT: bytes of an event id; ids in use are below 200.
 pub(crate) const EVENT_ID_BYTES: usize = 1 << 10;
 /// LIMIT: how long an upstream may put off the rest of a stream; under the silence that clients bear.
@@ -88,3 +90,12 @@ pub(crate) const RETRY_MAX: Duration = Duration::from_secs(10);
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 /// LIMIT: how often in a row a stream is taken up again without a message of it coming.
 pub(crate) const RESUMPTIONS: usize = 5;
+/// How long the keys of a foreign issuer are used before they are fetched again: a key that it withdraws is refused this
+/// much later at most.
+pub(crate) const ISSUER_FRESH: model::Duration = model::Duration::seconds(300);
+/// How long they are believed if they cannot be fetched again: an hour without the issuer stops no agent.
+pub(crate) const ISSUER_STALE: model::Duration = model::Duration::seconds(3_600);
+/// LIMIT: the pause between two requests to one issuer; strangers who name unknown keys cause no more.
+pub(crate) const ISSUER_PAUSE: model::Duration = model::Duration::seconds(10);
+/// LIMIT: how long one document of a foreign issuer may take.
+pub(crate) const ISSUER_ANSWER: Duration = Duration::from_secs(5);

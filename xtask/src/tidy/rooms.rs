@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("declared", &["model", "canonical", "policy"]),
     ("ledger", &["model", "canonical", "tlog"]),
     ("store", &["model", "canonical", "tlog", "ledger"]),
-    ("upstream", &["model", "canonical", "policy", "ledger"]),
+    ("upstream", &["model", "canonical", "identity", "policy", "ledger"]),
     ("gate", &["model", "canonical", "identity", "policy", "ledger", "store", "upstream"]),
     ("issuer", &["model", "canonical", "identity", "policy", "ledger", "store"]),
     (

@@ -3,10 +3,15 @@
 use aws_lc_rs::{
     agreement, hmac,
     rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
+    rsa,
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
+        RSA_PSS_SHA256,
+    },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use model::{Duration, Timestamp};
+use std::sync::LazyLock;
 
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8400";
 pub(crate) const ENDPOINT: &str = "http://127.0.0.1:8400/oauth/token";
@@ -26,6 +31,10 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 pub(crate) enum Signer {
     EdDsa([u8; 32]),
     Es256([u8; 32]),
+    /// The one RSA key of this process, with PKCS #1 v1.5.
+    Rs256,
+    /// The same key with PSS.
+    Ps256,
     /// HMAC with this text as the key.
     Hs256(Vec<u8>),
     /// An empty signature.
@@ -43,6 +52,8 @@ impl Signer {
                 let pair = p256(scalar);
                 pair.sign(&SystemRandom::new(), text.as_bytes()).unwrap().as_ref().to_vec()
             }
+            Signer::Rs256 => rsa_sign(&RSA_PKCS1_SHA256, text),
+            Signer::Ps256 => rsa_sign(&RSA_PSS_SHA256, text),
             Signer::Hs256(secret) => {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
                 hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
@@ -59,6 +70,8 @@ impl Signer {
                 pair.public_key().as_ref().to_vec()
             }
             Signer::Es256(scalar) => p256(scalar).public_key().as_ref().to_vec(),
+            // RFC 8017's DER: of 2048 bits the modulus is at one place.
+            Signer::Rs256 | Signer::Ps256 => RSA.public_key().as_ref()[9..265].to_vec(),
             Signer::Hs256(_) | Signer::Nobody => Vec::new(),
         }
     }
@@ -75,9 +88,23 @@ impl Signer {
                 B64.encode(&public[1..33]),
                 B64.encode(&public[33..])
             ),
+            Signer::Rs256 => format!(r#"{{"kty":"RSA","e":"AQAB","n":"{}"}}"#, B64.encode(public)),
+            Signer::Ps256 => {
+                let n = B64.encode(public);
+                format!(r#"{{"kty":"RSA","alg":"PS256","e":"AQAB","n":"{n}"}}"#)
+            }
             Signer::Hs256(_) | Signer::Nobody => "{}".to_owned(),
         }
     }
+}
+
+static RSA: LazyLock<rsa::KeyPair> =
+    LazyLock::new(|| rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap());
+
+fn rsa_sign(padding: &'static dyn aws_lc_rs::signature::RsaEncoding, text: &str) -> Vec<u8> {
+    let mut signature = vec![0; RSA.public_modulus_len()];
+    RSA.sign(padding, &SystemRandom::new(), text.as_bytes(), &mut signature).unwrap();
+    signature
 }
 
 fn p256(scalar: &[u8; 32]) -> EcdsaKeyPair {

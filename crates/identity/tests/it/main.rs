@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod assertions;
+mod foreign;
 mod forge;
 mod keys;
 mod proofs;

@@ -48,12 +48,35 @@ impl Courier {
         if let Some((name, value)) = secret {
             request.headers_mut().insert(name, value);
         }
+        self.exchange(request, limits::HOOK_ANSWER, within).await
+    }
+
+    /// Asks for what is public; status and body of the answer, which is at most so long.
+    pub(super) async fn get(
+        &self,
+        url: &str,
+        longest: usize,
+        within: Duration,
+    ) -> Result<(StatusCode, Bytes), Fault> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = url
+            .parse()
+            .map_err(|_| Fault::ourselves(Code::IssuerUnavailable, format!("`{url}` is no URL")))?;
+        self.exchange(request, longest, within).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        longest: usize,
+        within: Duration,
+    ) -> Result<(StatusCode, Bytes), Fault> {
         let broken = |why: String| Fault::unknown(Code::HookUnavailable, why);
         let exchange = async {
             let answer = self.http.request(request).await;
             let answer = answer.map_err(|error| broken(super::root_cause(&error)))?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), limits::HOOK_ANSWER).collect().await;
+            let body = Limited::new(answer.into_body(), longest).collect().await;
             let body = body.map_err(|error| broken(error.to_string()))?.to_bytes();
             Ok((status, body))
         };

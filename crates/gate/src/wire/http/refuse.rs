@@ -81,6 +81,7 @@ fn status(code: Code) -> StatusCode {
         | Code::AnsweredNo => StatusCode::FORBIDDEN,
         Code::Undecidable
         | Code::HookUnavailable
+        | Code::IssuerUnavailable
         | Code::Unrecorded
         | Code::Saturated
         | Code::Stopping

@@ -64,6 +64,7 @@ const fn telling(code: Code) -> Telling {
         Code::VersionChanged
         | Code::Undecidable
         | Code::HookUnavailable
+        | Code::IssuerUnavailable
         | Code::Unrecorded
         | Code::Saturated
         | Code::Stopping
