@@ -87,7 +87,8 @@ impl App {
         let store = Arc::new(store);
         let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref()).await?;
         let world = world::build(&store, clock.now())?;
-        let handle_key = keys::handle_key(&store, entropy.as_ref())?;
+        let handle_key = keys::shared_key(&store, entropy.as_ref(), keys::HANDLES)?;
+        let nonce_key = keys::shared_key(&store, entropy.as_ref(), keys::NONCES)?;
         let base_url = settings.base_url.clone();
         let client = upstream::Client::new(upstream::Settings {
             own: vec![settings.listen, settings.ops_listen],
@@ -106,6 +107,8 @@ impl App {
                 base_url,
                 development: true,
                 handle_key,
+                nonce_key: identity::NonceKey::new(&nonce_key),
+                nonces_demanded: settings.nonces_demanded,
                 guards: settings.guards,
             },
             world,

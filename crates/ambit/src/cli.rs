@@ -215,6 +215,9 @@ pub(crate) struct Dev {
     /// Send traces here, as OTLP over HTTP (JSON): the base URL of a collector
     #[arg(long, value_name = "URL", env = "AMBIT_OTLP_ENDPOINT", value_parser = crate::follow::Collector::of)]
     pub(crate) otlp_endpoint: Option<crate::follow::Collector>,
+    /// Refuse DPoP proofs without a current nonce at every door (the token endpoint always does)
+    #[arg(long, env = "AMBIT_DEMAND_NONCES", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) demand_nonces: bool,
     /// Run as the twin of a test, with one guard off
     #[arg(long, value_enum, hide = true)]
     pub(crate) guard_off: Option<DevGuard>,

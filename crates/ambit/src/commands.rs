@@ -92,6 +92,7 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
         base_url: format!("http://{}", options.listen),
         secrets_dir: options.secrets_dir,
         otlp_endpoint: options.otlp_endpoint,
+        nonces_demanded: options.demand_nonces,
         guards,
     };
     if !options.until_stdin_closes {

@@ -211,6 +211,7 @@ fn alone(data: &Path, base_url: Option<&str>) -> anyhow::Result<Settings> {
         base_url: base_url.unwrap_or("http://127.0.0.1:8400").to_owned(),
         secrets_dir: std::env::var_os("AMBIT_SECRETS_DIR").map(PathBuf::from),
         otlp_endpoint: None,
+        nonces_demanded: false,
         guards: gate::Guards::default(),
     })
 }

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) secrets_dir: Option<PathBuf>,
     /// Where traces are sent (OTLP over HTTP); `None`: nowhere.
     pub(crate) otlp_endpoint: Option<crate::follow::Collector>,
+    /// Whether proofs at the doors must carry a nonce.
+    pub(crate) nonces_demanded: bool,
     /// Which guards stand: all, but in the twins of tests and of the demo.
     pub(crate) guards: gate::Guards,
 }

@@ -46,6 +46,10 @@ pub struct Settings {
     pub development: bool,
     /// Key of the sealed handles given to clients (AES-256-GCM).
     pub handle_key: [u8; 32],
+    /// The key of the nonces that proofs may carry: one for all nodes of a store.
+    pub nonce_key: identity::NonceKey,
+    /// Whether a proof at a door must carry a nonce; one that is carried must be current in any case.
+    pub nonces_demanded: bool,
     /// Turns single guards off, for the twins of tests that show a guard to be needed.
     pub guards: Guards,
 }
@@ -212,6 +216,17 @@ impl Gate {
         match upstream {
             Some(upstream) => format!("{base}/{edge}/{upstream}"),
             None => format!("{base}/{edge}"),
+        }
+    }
+
+    /// How nonces are asked for at the doors.
+    #[must_use]
+    pub fn nonces(&self) -> identity::Nonces<'_> {
+        let key = &self.settings.nonce_key;
+        if self.settings.nonces_demanded {
+            identity::Nonces::Demanded(key)
+        } else {
+            identity::Nonces::Offered(key)
         }
     }
 

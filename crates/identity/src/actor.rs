@@ -1,6 +1,6 @@
 //! The evidence that this request comes from this agent.
 
-use crate::token::Verified;
+use crate::{nonce::Nonces, token::Verified};
 use model::{AgentName, Digest, TaskId, Timestamp, TokenId, UserName};
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub struct Presented<'a> {
     pub url: &'a str,
     /// The door's URL, which must be the token's only audience.
     pub audience: &'a str,
+    /// Whether nonces are given out here, and asked for.
+    pub nonces: Nonces<'a>,
 }
 
 /// Evidence that this request comes from this agent, in this version, for this human and task. One

@@ -45,6 +45,8 @@ pub struct ProofClaims<'a> {
     pub jti: &'a str,
     /// `iat`.
     pub issued: Timestamp,
+    /// `nonce`: the last that the server gave, if it gives any.
+    pub nonce: Option<&'a str>,
 }
 
 impl AgentKey {
@@ -109,7 +111,11 @@ impl AgentKey {
             writer.field_str("ath", &URL_SAFE_NO_PAD.encode(token_digest(token).as_bytes()));
         }
         writer.field_str("htm", claims.method).field_str("htu", claims.url);
-        writer.field_int("iat", claims.issued.seconds()).field_str("jti", claims.jti).end();
+        writer.field_int("iat", claims.issued.seconds()).field_str("jti", claims.jti);
+        if let Some(nonce) = claims.nonce {
+            writer.field_str("nonce", nonce);
+        }
+        writer.end();
         writer.finish()?;
         seal(&self.header("dpop+jwt", Names::Jwk)?, &out, &self.0).ok_or(MintError::Signing)
     }

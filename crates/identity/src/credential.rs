@@ -190,6 +190,17 @@ pub enum CredentialError {
         /// The limit in seconds.
         limit: i64,
     },
+    /// The proof lacks the nonce that is asked for.
+    #[error(
+        "the DPoP proof lacks `nonce`: sign a fresh one with the value of the `DPoP-Nonce` header"
+    )]
+    NonceMissing,
+    /// The proof's nonce is not a current one.
+    #[error(
+        "`nonce` of the DPoP proof is not a current one: sign a fresh proof with the value of the \
+         `DPoP-Nonce` header"
+    )]
+    NonceStale,
     /// The proof's `jwk` has private or symmetric members.
     #[error("`jwk` of the DPoP proof holds more than a public key: send the public members only")]
     PrivateKey,
@@ -232,6 +243,7 @@ impl CredentialError {
             CredentialError::OtherToken
             | CredentialError::NotBound
             | CredentialError::UnknownClient => Code::CredentialInvalid,
+            CredentialError::NonceMissing | CredentialError::NonceStale => Code::NonceWanted,
             CredentialError::ProofMissing
             | CredentialError::OtherKey
             | CredentialError::Method
@@ -272,6 +284,8 @@ impl CredentialError {
             CredentialError::Url => "htu",
             CredentialError::TokenDigest => "ath",
             CredentialError::Stale { .. } => "stale",
+            CredentialError::NonceMissing => "nonce_missing",
+            CredentialError::NonceStale => "nonce_stale",
             CredentialError::PrivateKey => "private_key",
             CredentialError::Key => "jwk",
             CredentialError::UnknownClient => "client",

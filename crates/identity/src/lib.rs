@@ -22,6 +22,7 @@ mod credential;
 mod foreign;
 mod key;
 pub mod limits;
+mod nonce;
 mod proof;
 mod secret;
 mod signing;
@@ -38,6 +39,7 @@ pub use foreign::{
     Expected, Foreign, ForeignKeys, ForeignKeysError, stated_issuer, verify_foreign,
 };
 pub use key::{Algorithm, KeyError, PublicKey};
+pub use nonce::{NonceKey, Nonces};
 pub use proof::{Proof, ProofTarget, verify_proof};
 pub use signing::{Grant, MintError, SigningKey};
 pub use token::Verified;

@@ -63,6 +63,10 @@ pub const MAX_TOKEN_LIFE: Duration = Duration::seconds(60 * 60);
 /// brief period"): slow networks need seconds, a stolen log line needs minutes.
 pub const PROOF_AGE: Duration = Duration::seconds(60);
 
+/// LIMIT: a nonce is given out for this long, and taken for as long again (S9). A client that keeps one nonce is asked
+/// for a new one at most twice a minute, and a proof made in advance is of no use a minute later.
+pub const NONCE_BUCKET: Duration = Duration::seconds(30);
+
 /// LIMIT: the use of a proof is remembered for this long beyond its freshness, so that a request
 /// admitted at the last moment still meets the memory when its record commits. Whoever presents a
 /// proof commits its use within this span.

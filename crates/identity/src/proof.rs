@@ -6,6 +6,7 @@ use crate::{
     credential::{Credential, CredentialError},
     key::{KeyError, PublicKey},
     limits::{PROOF_AGE, PROOF_BYTES, PROOF_COMMIT_WITHIN},
+    nonce::Nonces,
     target,
 };
 use aws_lc_rs::digest::{Context, SHA256};
@@ -24,6 +25,8 @@ pub struct ProofTarget<'a> {
     pub url: &'a str,
     /// SHA-256 of the access token that comes with the proof; `None` at the token endpoint.
     pub token: Option<&'a Digest>,
+    /// Whether nonces are given out here, and asked for.
+    pub nonces: Nonces<'a>,
 }
 
 /// Evidence that the holder of a key signed this very request. Its single use is not checked here:
@@ -82,7 +85,7 @@ pub fn verify_proof(
     {
         return Err(CredentialError::TokenDigest);
     }
-    let fresh_until = check_time(&claims, now)?;
+    let fresh_until = check_time(&claims, target.nonces, now)?;
     let jkt = key.thumbprint().to_owned();
     let single_use = use_digest("ambit-dpop-v1", &jkt, claims.identifier()?);
     Ok(Proof { jkt, single_use, until: fresh_until.after(PROOF_COMMIT_WITHIN) })
@@ -101,15 +104,32 @@ fn embedded_key(compact: &Compact<'_>) -> Result<PublicKey, CredentialError> {
     })
 }
 
-/// The end of freshness. `exp` and `nbf` are not part of a proof; where given, they narrow it.
-fn check_time(claims: &Claims, now: Timestamp) -> Result<Timestamp, CredentialError> {
-    let fresh_until = claims.time("iat")?.after(PROOF_AGE);
+/// The end of freshness, by the nonce where one decides. `exp` and `nbf` are not part of a proof; where given, they
+/// narrow it.
+fn check_time(
+    claims: &Claims,
+    nonces: Nonces<'_>,
+    now: Timestamp,
+) -> Result<Timestamp, CredentialError> {
+    let issued = claims.time("iat")?;
+    if claims.optional_time("exp")?.is_some_and(|expires| expires <= now) {
+        return Err(CredentialError::Expired { what: WHAT });
+    }
+    let key = match nonces {
+        Nonces::None => None,
+        Nonces::Offered(key) | Nonces::Demanded(key) => Some(key),
+    };
+    if let (Some(key), Some(nonce)) = (key, claims.optional_text("nonce")?) {
+        // The issuer's own clock made it, so that the client's need not be right.
+        return key.good_until(nonce, now).ok_or(CredentialError::NonceStale);
+    }
+    if matches!(nonces, Nonces::Demanded(_)) {
+        return Err(CredentialError::NonceMissing);
+    }
+    let fresh_until = issued.after(PROOF_AGE);
     claims.begun(now)?;
     if now > fresh_until {
         return Err(CredentialError::Stale { limit: PROOF_AGE.as_seconds() });
-    }
-    if claims.optional_time("exp")?.is_some_and(|expires| expires <= now) {
-        return Err(CredentialError::Expired { what: WHAT });
     }
     Ok(fresh_until)
 }

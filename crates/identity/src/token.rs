@@ -145,6 +145,7 @@ impl Verified {
                     method: presented.method,
                     url: presented.url,
                     token: Some(&self.digest),
+                    nonces: presented.nonces,
                 };
                 let proof = verify_proof(proof, &target, now)?;
                 if proof.thumbprint() != jkt {

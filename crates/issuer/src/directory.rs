@@ -1,6 +1,6 @@
 //! What the issuer knows of agents, tasks and keys: answered from memory, without IO.
 
-use identity::{AgentKeys, SigningKey, VerificationKeys};
+use identity::{AgentKeys, NonceKey, SigningKey, VerificationKeys};
 use model::{
     AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName, UserName,
     declared::Proof,
@@ -56,6 +56,9 @@ pub trait Directory: Send + Sync {
 
     /// The keys that are believed and published.
     fn verification_keys(&self) -> Arc<VerificationKeys>;
+
+    /// The key of the nonces that proofs must carry.
+    fn nonce_key(&self) -> &NonceKey;
 
     /// The time.
     fn now(&self) -> Timestamp;

@@ -37,10 +37,16 @@ async fn token(State(issuer): State<Issuer>, request: Request) -> Response {
         Ok(body) => issuer.token(&head.headers, &body).await,
         Err(error) => Err(issuer.too_large(error)),
     };
-    match issued {
+    let mut response = match issued {
         Ok(issued) => answer_or_fail(StatusCode::OK, write_token(&issued)),
         Err(error) => refusal(&error),
+    };
+    // RFC 9449 section 8.2: every answer brings the nonce for the next proof.
+    let nonce = issuer.directory.nonce_key().current(issuer.directory.now());
+    if let Ok(nonce) = HeaderValue::try_from(nonce) {
+        response.headers_mut().insert("dpop-nonce", nonce);
     }
+    response
 }
 
 async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {

@@ -95,6 +95,9 @@ impl IssueError {
             IssueError::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             IssueError::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
             IssueError::Revoked => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+            IssueError::Proof(CredentialError::NonceMissing | CredentialError::NonceStale) => {
+                (StatusCode::BAD_REQUEST, "use_dpop_nonce")
+            }
             IssueError::ProofMissing
             | IssueError::Proof(_)
             | IssueError::ProofRepeated

@@ -11,10 +11,10 @@ use crate::{
     settings::Settings,
 };
 use http::HeaderMap;
-use identity::{Grant, ProofTarget, verify_proof};
+use identity::{Grant, Nonces, ProofTarget, verify_proof};
 use ledger::{AppendError, Journal};
 use model::{
-    AgentName, Timestamp, TokenId,
+    AgentName, Code, Timestamp, TokenId,
     record::{Condition, Recordable},
 };
 use std::sync::Arc;
@@ -85,6 +85,11 @@ impl Issuer {
         };
         match self.read_proof(headers) {
             Ok(binding) => self.grant(client, Wish { binding, ..wish }).await,
+            // The client is to come again, with the same assertion if it likes: nothing is decided yet.
+            Err(error) if error.code() == Code::NonceWanted => {
+                self.count(&error);
+                Err(error)
+            }
             Err(error) => Err(self.refuse(client, Some(wish), error, "issue").await),
         }
     }
@@ -114,7 +119,8 @@ impl Issuer {
             return Err(IssueError::ProofRepeated);
         }
         let url = self.settings.token_endpoint();
-        let target = ProofTarget { method: "POST", url: &url, token: None };
+        let nonces = Nonces::Demanded(self.directory.nonce_key());
+        let target = ProofTarget { method: "POST", url: &url, token: None, nonces };
         // What is not ASCII is not base64url either, so that it fails as a proof.
         let text = first.to_str().unwrap_or_default();
         let proof = verify_proof(text, &target, self.directory.now()).map_err(IssueError::Proof)?;

@@ -56,6 +56,8 @@ codes! {
     TooManyFailures = "AMB1007" "too_many_failures" "too many requests without a valid credential" "wait a minute, then send a valid access token";
     /// The keys of a foreign issuer cannot be had.
     IssuerUnavailable = "AMB1008" "issuer_unavailable" "the keys of the issuer of this credential cannot be had" "try again later; the operator was told";
+    /// The proof of possession lacks a current nonce.
+    NonceWanted = "AMB1009" "nonce_wanted" "the proof of possession lacks a current nonce" "sign a fresh DPoP proof with the value of the DPoP-Nonce header";
 
     /// The action does not exist for this agent (also said of actions that do not exist at all).
     NotInCatalog = "AMB2001" "not_in_catalog" "Unknown tool" "use only tools that are listed";

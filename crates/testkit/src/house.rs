@@ -113,6 +113,8 @@ impl House {
                 issuer: BASE.into(),
                 development: true,
                 handle_key: [3; 32],
+                nonce_key: identity::NonceKey::new(&[4; 32]),
+                nonces_demanded: false,
                 guards: gate::Guards::default(),
             },
             world,

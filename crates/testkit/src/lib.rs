@@ -3,6 +3,7 @@
 //! What plays a stranger here (upstreams, clients, proxy, load) shares no code with the gate's wire modules. Nothing
 //! in this crate is part of the product.
 
+pub mod buyer;
 pub mod chance;
 pub mod dialogue;
 pub mod driven;

@@ -131,15 +131,30 @@ impl ProofKey {
 
     /// A fresh proof for one request with one token (RFC 9449 §4.2).
     pub fn prove(&self, method: &str, url: &str, token: &str) -> Result<String> {
+        self.prove_with(method, url, Some(token), None)
+    }
+
+    /// The same with the server's nonce, or for the token endpoint without a token.
+    pub fn prove_with(
+        &self,
+        method: &str,
+        url: &str,
+        token: Option<&str>,
+        nonce: Option<&str>,
+    ) -> Result<String> {
         let htu = url.split(['?', '#']).next().unwrap_or(url);
-        let claims = json!({
-            "htm": method,
-            "htu": htu,
-            "iat": unix_now(),
-            "jti": unique()?,
-            "ath": b64(digest(&SHA256, token.as_bytes())),
-        });
-        self.sign(&self.proof_header(), &claims)
+        let mut claims = serde_json::Map::new();
+        claims.insert("htm".into(), method.into());
+        claims.insert("htu".into(), htu.into());
+        claims.insert("iat".into(), unix_now().into());
+        claims.insert("jti".into(), unique()?.into());
+        if let Some(token) = token {
+            claims.insert("ath".into(), b64(digest(&SHA256, token.as_bytes())).into());
+        }
+        if let Some(nonce) = nonce {
+            claims.insert("nonce".into(), nonce.into());
+        }
+        self.sign(&self.proof_header(), &Value::Object(claims))
     }
 
     /// The header of a proof.

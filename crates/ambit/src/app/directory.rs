@@ -2,7 +2,7 @@
 
 use super::{App, world};
 use gate::Edge;
-use identity::{AgentKeys, SigningKey, VerificationKeys};
+use identity::{AgentKeys, NonceKey, SigningKey, VerificationKeys};
 use issuer::{Directory, RegisteredAgent, TaskGrant};
 use model::{AgentName, Code, Digest, TaskId, Timestamp, UpstreamName, declared::UpstreamKind};
 use policy::TaskFacts;
@@ -56,6 +56,10 @@ impl Directory for App {
 
     fn verification_keys(&self) -> Arc<VerificationKeys> {
         Arc::clone(&self.gate.world().keys)
+    }
+
+    fn nonce_key(&self) -> &NonceKey {
+        &self.gate.settings().nonce_key
     }
 
     fn now(&self) -> Timestamp {

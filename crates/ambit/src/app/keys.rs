@@ -47,19 +47,25 @@ pub(super) async fn signing_key(
     Ok(key)
 }
 
-/// The name under which the key of clients' handles is kept.
-const HANDLES: &str = "client-handles";
+/// The name under which the key of clients' handles is kept: every node of this store opens them, also after a restart.
+pub(super) const HANDLES: &str = "client-handles";
+/// The name under which the key of the nonces of proofs is kept: every node takes every node's nonces.
+pub(super) const NONCES: &str = "proof-nonces";
 
-/// The key that handles given to clients are sealed with: every node of this store opens them, also after a restart.
-pub(super) fn handle_key(store: &Store, entropy: &dyn Entropy) -> anyhow::Result<[u8; 32]> {
-    if let Some(kept) = store.get_key(HANDLES)? {
-        let kept: &[u8] = &kept;
-        return kept.try_into().context("the key of clients' handles is not 32 bytes");
+/// A key that all nodes of this store share; made by the first that needs it.
+pub(super) fn shared_key(
+    store: &Store,
+    entropy: &dyn Entropy,
+    name: &str,
+) -> anyhow::Result<[u8; 32]> {
+    if store.get_key(name)?.is_none() {
+        let mut key = [0_u8; 32];
+        entropy.fill(&mut key);
+        store.put_key(name, &key)?;
     }
-    let mut key = [0_u8; 32];
-    entropy.fill(&mut key);
-    store.put_key(HANDLES, &key)?;
-    Ok(key)
+    let kept = store.get_key(name)?.with_context(|| format!("the key `{name}` was not kept"))?;
+    let kept: &[u8] = &kept;
+    kept.try_into().with_context(|| format!("the key `{name}` is not 32 bytes"))
 }
 
 fn fresh(entropy: &dyn Entropy) -> anyhow::Result<SigningKey> {

@@ -131,7 +131,7 @@ impl Conversation {
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         let mut request = Request::get(&url).body(Full::default()).ok()?;
         *request.headers_mut() = headers;
-        let response = self.holder.reach.exchange(request).await.ok()?;
+        let response = self.holder.exchange(request).await.ok()?;
         is_stream(&response).then(|| Events::of(Arc::clone(self), None, response))
     }
 
@@ -237,7 +237,8 @@ impl Conversation {
                     }
                     renewed = true;
                     let base = self.holder.base().await?;
-                    self.holder.spent(&self.purpose(&base, message, extra)).await;
+                    let purpose = self.purpose(&base, message, extra);
+                    self.holder.disbelieved(&response, &purpose).await;
                 }
                 Err(Trouble::Away(_)) if Instant::now() + pause < end => {
                     self.holder.lost().await;
@@ -284,7 +285,7 @@ impl Conversation {
         let request = Request::post(&url).body(Full::new(message.bytes.clone()));
         let mut request = request.map_err(|error| Trouble::NoToken(error.to_string()))?;
         *request.headers_mut() = headers;
-        self.holder.reach.exchange(request).await
+        self.holder.exchange(request).await
     }
 
     /// A token of the task that the message names; what does not fit together is for the gate to refuse.
@@ -353,7 +354,7 @@ impl Conversation {
         let Ok(base) = self.holder.base().await else { return false };
         let url = format!("{base}/.well-known/oauth-authorization-server");
         let Ok(request) = Request::get(url).body(Full::default()) else { return false };
-        self.holder.reach.exchange(request).await.is_ok_and(|answer| answer.status().is_success())
+        self.holder.exchange(request).await.is_ok_and(|answer| answer.status().is_success())
     }
 }
 

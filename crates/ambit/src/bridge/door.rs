@@ -32,7 +32,7 @@ type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 const KNOCK: HeaderName = HeaderName::from_static("ambit-door");
 
 /// What is between two neighbours only, and what a program may not say for itself.
-static DROPPED: [HeaderName; 14] = [
+static DROPPED: [HeaderName; 15] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -46,6 +46,7 @@ static DROPPED: [HeaderName; 14] = [
     header::COOKIE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("dpop"),
+    HeaderName::from_static("dpop-nonce"),
     KNOCK,
 ];
 
@@ -261,7 +262,8 @@ impl Inside {
                 Ok(response) if response.status() == StatusCode::UNAUTHORIZED && !renewed => {
                     renewed = true;
                     if let Ok(base) = self.holder.base().await {
-                        self.holder.spent(&asked.purpose(&self.holder, &base)).await;
+                        let purpose = asked.purpose(&self.holder, &base);
+                        self.holder.disbelieved(&response, &purpose).await;
                     }
                 }
                 Ok(response) => {
@@ -295,7 +297,7 @@ impl Inside {
         let request = request.body(Full::new(asked.body.clone()));
         let mut request = request.map_err(|error| Trouble::NoToken(error.to_string()))?;
         *request.headers_mut() = headers;
-        self.holder.reach.exchange(request).await
+        self.holder.exchange(request).await
     }
 }
 

@@ -9,17 +9,23 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use gate::Clock as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use identity::{AgentKey, Algorithm, AssertionClaims, ProofClaims};
+use hyper::body::Incoming;
+use identity::{AgentKey, Algorithm, AssertionClaims, ProofClaims, limits::NONCE_BUCKET};
 use ledger::Entropy as _;
 use model::{AgentName, Duration, TaskId, Timestamp};
 use serde_json::Value;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex as Lock, PoisonError},
+};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
+const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// The task that a request names.
 pub(super) const TASK: HeaderName = HeaderName::from_static("ambit-task");
 
@@ -28,7 +34,9 @@ pub(super) struct Holder {
     agent: AgentName,
     data: PathBuf,
     task: Option<TaskId>,
-    pub(super) reach: Reach,
+    reach: Reach,
+    /// The gate's last nonce, and until when it is sure to be taken.
+    nonce: Lock<Option<(String, Timestamp)>>,
     key: Mutex<Option<Arc<AgentKey>>>,
     base: Mutex<Option<String>>,
     tokens: Mutex<BTreeMap<Use, Held>>,
@@ -54,6 +62,7 @@ impl Holder {
             data,
             task,
             reach: Reach::new(),
+            nonce: Lock::default(),
             key: Mutex::new(None),
             base: Mutex::new(None),
             tokens: Mutex::new(BTreeMap::new()),
@@ -89,6 +98,33 @@ impl Holder {
         self.tokens.lock().await.remove(purpose);
     }
 
+    /// The gate did not believe a request: if it was for want of a nonce, the token is still good.
+    pub(super) async fn disbelieved(&self, response: &Response<Incoming>, purpose: &Use) {
+        if !wants_nonce(response.headers()) {
+            self.spent(purpose).await;
+        }
+    }
+
+    /// One exchange with the gate; its nonce is kept for the next proof.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Trouble> {
+        let response = self.reach.exchange(request).await?;
+        if let Some(nonce) = response.headers().get(NONCE).and_then(|nonce| nonce.to_str().ok()) {
+            let until = SystemClock.now().after(NONCE_BUCKET);
+            let kept = Some((nonce.to_owned(), until));
+            *self.nonce.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+        }
+        Ok(response)
+    }
+
+    /// A nonce that is sure to be taken. An older one is not shown: where none is demanded the time decides.
+    fn nonce(&self, now: Timestamp) -> Option<String> {
+        let kept = self.nonce.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().filter(|(_, until)| now < *until).map(|(nonce, _)| nonce.clone())
+    }
+
     /// The headers that make a request the agent's own.
     pub(super) async fn prove(
         &self,
@@ -119,8 +155,18 @@ impl Holder {
         Ok(headers)
     }
 
-    /// A token for a door, bound to the key.
+    /// A token for a door, bound to the key. The first time the gate asks for a nonce, which its answer brings.
     async fn buy(&self, key: &AgentKey, purpose: &Use) -> Result<Held, Trouble> {
+        match self.buy_once(key, purpose).await? {
+            Some(held) => Ok(held),
+            None => self.buy_once(key, purpose).await?.ok_or_else(|| {
+                Trouble::NoToken("it takes no nonce that it gives: compare the clocks".to_owned())
+            }),
+        }
+    }
+
+    /// None if a nonce is asked for.
+    async fn buy_once(&self, key: &AgentKey, purpose: &Use) -> Result<Option<Held>, Trouble> {
         let base = self.base().await?;
         let endpoint = format!("{base}/oauth/token");
         let now = SystemClock.now();
@@ -138,7 +184,7 @@ impl Holder {
             .header(DPOP, secret(&self.proof(key, &Method::POST, &endpoint, None)?)?)
             .body(Full::new(Bytes::from(form)))
             .map_err(|error| Trouble::NoToken(error.to_string()))?;
-        let exchanged = tokio::time::timeout(limits::BRIDGE_TOKEN, self.reach.exchange(request));
+        let exchanged = tokio::time::timeout(limits::BRIDGE_TOKEN, self.exchange(request));
         let response = match exchanged.await {
             // Buying a token does nothing at any upstream.
             Ok(Err(Trouble::BrokeOff(why))) => return Err(Trouble::Away(why)),
@@ -153,6 +199,9 @@ impl Holder {
         if status.is_server_error() {
             return Err(Trouble::Away(text("error_description").to_owned()));
         }
+        if status == StatusCode::BAD_REQUEST && text("error") == "use_dpop_nonce" {
+            return Ok(None);
+        }
         if !status.is_success() {
             return Err(Trouble::NoToken(text("error_description").to_owned()));
         }
@@ -160,7 +209,8 @@ impl Holder {
         // Renewed while a quarter of its life is left.
         let renew = now.after(Duration::seconds(life.saturating_mul(3) / 4));
         let scheme = if text("token_type") == "DPoP" { "DPoP" } else { "Bearer" };
-        Ok(Held { token: Zeroizing::new(text("access_token").to_owned()), scheme, renew })
+        let token = Zeroizing::new(text("access_token").to_owned());
+        Ok(Some(Held { token, scheme, renew }))
     }
 
     fn proof(
@@ -171,12 +221,15 @@ impl Holder {
         token: Option<&str>,
     ) -> Result<String, Trouble> {
         let url = url.split(['?', '#']).next().unwrap_or(url);
+        let now = SystemClock.now();
+        let nonce = self.nonce(now);
         let claims = ProofClaims {
             method: method.as_str(),
             url,
             token,
             jti: &random_hex(),
-            issued: SystemClock.now(),
+            issued: now,
+            nonce: nonce.as_deref(),
         };
         key.proof(&claims).map_err(|error| Trouble::NoToken(error.to_string()))
     }
@@ -211,6 +264,15 @@ impl Holder {
             Err(_) => Err(Trouble::Away("its control socket does not answer".to_owned())),
         }
     }
+}
+
+/// Whether a refusal asks for a nonce (RFC 9449 §9).
+fn wants_nonce(headers: &HeaderMap) -> bool {
+    let challenges = headers.get_all(header::WWW_AUTHENTICATE);
+    let wants = |value: &HeaderValue| {
+        memchr::memmem::find(value.as_bytes(), b"error=\"use_dpop_nonce\"").is_some()
+    };
+    challenges.iter().any(wants)
 }
 
 /// RFC 6749 §4.4 with RFC 7523 §2.2, RFC 8707, and the task.

@@ -50,7 +50,14 @@ pub(super) fn proof(key: &AgentKey, token: &str, url: &str) -> anyhow::Result<St
     aws_lc_rs::rand::fill(&mut random).ok().context("no randomness")?;
     let jti = hex::encode(random);
     let issued = Timestamp(jiff::Timestamp::now().as_microsecond());
-    Ok(key.proof(&ProofClaims { method: "POST", url, token: Some(token), jti: &jti, issued })?)
+    Ok(key.proof(&ProofClaims {
+        method: "POST",
+        url,
+        token: Some(token),
+        jti: &jti,
+        issued,
+        nonce: None,
+    })?)
 }
 
 /// What the agent tried, and what it was told. The story does not believe it: the logs decide.

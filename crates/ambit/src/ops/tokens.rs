@@ -81,12 +81,16 @@ fn proof(
 ) -> anyhow::Result<String> {
     let mut random = [0_u8; 16];
     app.entropy.fill(&mut random);
+    let settings = app.gate.settings();
+    // Where none is demanded the time decides, which leaves whoever pastes the proof a whole minute.
+    let nonce = settings.nonces_demanded.then(|| settings.nonce_key.current(app.clock.now()));
     let claims = ProofClaims {
         method,
         url: url.split(['?', '#']).next().unwrap_or(url),
         token: Some(token),
         jti: &hex::encode(random),
         issued: app.clock.now(),
+        nonce: nonce.as_deref(),
     };
     Ok(key.proof(&claims)?)
 }

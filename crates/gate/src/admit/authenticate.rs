@@ -14,7 +14,7 @@ pub fn authenticate(gate: &Gate, world: &World, request: &ActionRequest) -> Resu
     let who = verify(gate, world, request.credential.as_ref(), request.edge, door);
     who.map_err(|(code, detail)| {
         let refusal = Refusal::new(code, request.trace);
-        gate.stranger(&refusal, request.edge, door);
+        unbelieved(gate, &refusal, request.edge, door);
         match detail {
             Some(detail) => refusal.with(detail),
             None => refusal,
@@ -34,7 +34,7 @@ pub async fn greet(
     let world = gate.world();
     let actor = verify(gate, &world, credential, edge, upstream).map_err(|(code, detail)| {
         let refusal = Refusal::new(code, trace);
-        gate.stranger(&refusal, edge, upstream);
+        unbelieved(gate, &refusal, edge, upstream);
         match detail {
             Some(detail) => refusal.with(detail),
             None => refusal,
@@ -59,6 +59,15 @@ pub async fn greet(
             Err(Refusal::new(code, trace))
         }
         None => Ok(actor),
+    }
+}
+
+/// Counts who was not believed. Whoever is asked for a nonce has done nothing wrong yet, and is no sample of strangers.
+fn unbelieved(gate: &Gate, refusal: &Refusal, edge: Edge, door: Option<&UpstreamName>) {
+    if refusal.code == Code::NonceWanted {
+        gate.count_stranger(refusal.code);
+    } else {
+        gate.stranger(refusal, edge, door);
     }
 }
 
@@ -88,6 +97,7 @@ fn verify(
         method: &credential.method,
         url: &credential.url,
         audience: &door,
+        nonces: gate.nonces(),
     };
     verified.present(&presented, gate.clock.now()).map_err(told)
 }

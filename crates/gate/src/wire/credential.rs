@@ -1,18 +1,29 @@
 //! Reads the credential of a request from its headers, without believing it.
 
-use crate::mediate::Credential;
-use ::http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use crate::{Gate, mediate::Credential};
+use ::http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use identity::Scheme;
 use model::{TaskId, TraceId};
+
+/// The header of a proof of possession (RFC 9449 §4.1).
+pub(super) const PROOF: HeaderName = HeaderName::from_static("dpop");
+
+/// Gives the nonce for the next proof (RFC 9449 §8.2, §9).
+pub(super) fn give_nonce(gate: &Gate, headers: &mut HeaderMap) {
+    let nonce = gate.settings().nonce_key.current(gate.clock.now());
+    if let Ok(nonce) = HeaderValue::try_from(nonce) {
+        headers.insert("dpop-nonce", nonce);
+    }
+}
 
 /// The access token and proof of a request; `None` if none came, or more than one of a kind (then none is taken).
 #[must_use]
 pub fn read(headers: &HeaderMap, method: &str, url: String) -> Option<Credential> {
     let (scheme, token) = presented(single(headers, AUTHORIZATION.as_str())?)?;
-    if headers.get_all("dpop").iter().count() > 1 {
+    if headers.get_all(PROOF).iter().count() > 1 {
         return None;
     }
-    let proof = single(headers, "dpop").map(str::to_owned);
+    let proof = single(headers, PROOF.as_str()).map(str::to_owned);
     Some(Credential::new(scheme, token.to_owned(), method.to_owned(), url).with_proof(proof))
 }
 

@@ -91,6 +91,7 @@ fn clean(headers: &mut HeaderMap) {
     headers.remove(header::WWW_AUTHENTICATE);
     headers.remove(header::SET_COOKIE);
     headers.remove(header::CONTENT_LENGTH);
+    headers.remove("dpop-nonce");
 }
 
 /// The upstream's name in a path of this door, and the rest of the path.

@@ -90,7 +90,11 @@ async fn route(gate: &Arc<Gate>, others: &Others, request: Request<Incoming>) ->
     let path = request.uri().path();
     let at_a_door = path.starts_with("/http/") || mcp::of_path(path).is_some();
     let shown = request.headers().get(header::AUTHORIZATION).cloned();
+    let proves = request.headers().contains_key(credential::PROOF);
     let mut response = answer(gate, others, request).await;
+    if at_a_door && (proves || response.status() == StatusCode::UNAUTHORIZED) {
+        credential::give_nonce(gate, response.headers_mut());
+    }
     // Whoever got an answer of an upstream was believed; of the others, those whose token is one of ours.
     let status = response.status();
     let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);

@@ -5,6 +5,7 @@ mod assertions;
 mod foreign;
 mod forge;
 mod keys;
+mod nonces;
 mod proofs;
 mod round_trip;
 mod strangers;

@@ -39,7 +39,12 @@ fn draft(signer: Signer) -> Draft {
 
 fn verify(text: &str) -> Result<Proof, CredentialError> {
     let digest = token_digest();
-    let target = ProofTarget { method: "POST", url: DOOR, token: Some(&digest) };
+    let target = ProofTarget {
+        method: "POST",
+        url: DOOR,
+        token: Some(&digest),
+        nonces: identity::Nonces::None,
+    };
     verify_proof(text, &target, now())
 }
 
@@ -226,7 +231,8 @@ fn a_replay_has_the_same_use_and_a_fresh_proof_another() {
 
 #[test]
 fn at_the_token_endpoint_no_token_digest_is_asked_for() {
-    let target = ProofTarget { method: "POST", url: DOOR, token: None };
+    let target =
+        ProofTarget { method: "POST", url: DOOR, token: None, nonces: identity::Nonces::None };
     let bare = draft(EDDSA).with(&[Edit::NoClaim("ath")]);
     assert!(verify_proof(&bare, &target, now()).is_ok());
 }
@@ -281,6 +287,7 @@ impl Shown {
             method: "POST",
             url: DOOR,
             audience: DOOR,
+            nonces: identity::Nonces::None,
         };
         self.verified.present(&presented, at(seconds)).map_err(|error| error.reason())
     }

@@ -43,8 +43,14 @@ fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
     let verified = Arc::new(Verified::verify(&token, &keys, ISSUER, NOW).unwrap());
     assert_eq!(verified.expires(), later(300));
     assert_eq!(verified.digest(), Verified::digest_of(&token));
-    let claims =
-        ProofClaims { method: "POST", url: DOOR, token: Some(&token), jti: "0f2c41", issued: NOW };
+    let claims = ProofClaims {
+        method: "POST",
+        url: DOOR,
+        token: Some(&token),
+        jti: "0f2c41",
+        issued: NOW,
+        nonce: None,
+    };
     let proof = key.proof(&claims).unwrap();
     let presented = Presented {
         scheme: Scheme::Dpop,
@@ -53,6 +59,7 @@ fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
         method: "POST",
         url: DOOR,
         audience: DOOR,
+        nonces: identity::Nonces::None,
     };
     let actor = verified.present(&presented, NOW).unwrap();
     assert_eq!(actor.agent(), &agent);

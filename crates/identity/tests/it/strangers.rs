@@ -39,6 +39,7 @@ fn check(case: &Value) {
         method: "POST",
         url: DOOR,
         audience: DOOR,
+        nonces: identity::Nonces::None,
     };
     let actor = verified.present(&presented, now()).expect(&title);
     assert_eq!(actor.agent().as_str(), "helpdesk", "{title}");

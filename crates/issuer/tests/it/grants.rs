@@ -22,8 +22,14 @@ async fn a_bound_token_works_with_a_proof_and_is_recorded_first() {
     assert_eq!(answer.json().get("expires_in").unwrap().as_i64(), Some(900));
     let token = answer.text("access_token");
     let key = agent_key("helpdesk");
-    let claims =
-        ProofClaims { method: "POST", url: TICKETS, token: Some(&token), jti: "x", issued: at(0) };
+    let claims = ProofClaims {
+        method: "POST",
+        url: TICKETS,
+        token: Some(&token),
+        jti: "x",
+        issued: at(0),
+        nonce: None,
+    };
     let proof = key.proof(&claims).unwrap();
     let presented = Presented {
         scheme: Scheme::Dpop,
@@ -32,6 +38,7 @@ async fn a_bound_token_works_with_a_proof_and_is_recorded_first() {
         method: "POST",
         url: TICKETS,
         audience: TICKETS,
+        nonces: identity::Nonces::None,
     };
     let actor = verified(&house, &token).present(&presented, at(0)).unwrap();
     assert_eq!(actor.agent(), &name("helpdesk"));
@@ -78,6 +85,7 @@ async fn a_bearer_token_is_for_agents_without_proof_and_short() {
         method: "POST",
         url: TICKETS,
         audience: TICKETS,
+        nonces: identity::Nonces::None,
     };
     let actor = verified.present(&presented, at(0)).unwrap();
     assert!(!actor.bound());

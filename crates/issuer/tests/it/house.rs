@@ -5,7 +5,7 @@ use canonical::{Limits, Value};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{
-    AgentKey, AgentKeys, Algorithm, AssertionClaims, ProofClaims, SigningKey, Validity,
+    AgentKey, AgentKeys, Algorithm, AssertionClaims, NonceKey, ProofClaims, SigningKey, Validity,
     VerificationKeys,
 };
 use issuer::{Directory, Issuer, RegisteredAgent, Settings, TaskGrant, router};
@@ -56,6 +56,7 @@ pub(crate) struct Fake {
     pub(crate) world: Mutex<World>,
     signing: Arc<SigningKey>,
     keys: Arc<VerificationKeys>,
+    nonces: NonceKey,
     drawn: AtomicU64,
 }
 
@@ -86,6 +87,10 @@ impl Directory for Fake {
 
     fn verification_keys(&self) -> Arc<VerificationKeys> {
         self.keys.clone()
+    }
+
+    fn nonce_key(&self) -> &NonceKey {
+        &self.nonces
     }
 
     fn now(&self) -> Timestamp {
@@ -195,8 +200,8 @@ impl House {
             meanwhile: None,
         };
         let world = Mutex::new(world);
-        let fake =
-            Arc::new(Fake { world, signing, keys: Arc::new(keys), drawn: AtomicU64::new(1) });
+        let (keys, nonces) = (Arc::new(keys), nonce_key());
+        let fake = Arc::new(Fake { world, signing, keys, nonces, drawn: AtomicU64::new(1) });
         let settings = Settings::new(ISSUER, true).unwrap();
         let router = router(fake.clone(), journal.clone(), settings);
         House { fake, journal, task, router, contents, kek, writer: Some(writer) }
@@ -323,9 +328,22 @@ pub(crate) fn assertion(agent: &str, jti: &str) -> String {
     agent_key(agent).assertion(&claims).unwrap()
 }
 
+/// The key of the house's nonces.
+pub(crate) fn nonce_key() -> NonceKey {
+    NonceKey::new(&[33; 32])
+}
+
 /// A proof for the token endpoint by the agent's key.
 pub(crate) fn proof(agent: &str, jti: &str) -> String {
-    let claims = ProofClaims { method: "POST", url: TOKEN, token: None, jti, issued: at(0) };
+    let nonce = nonce_key().current(at(0));
+    let claims = ProofClaims {
+        method: "POST",
+        url: TOKEN,
+        token: None,
+        jti,
+        issued: at(0),
+        nonce: Some(&nonce),
+    };
     agent_key(agent).proof(&claims).unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! What is refused, each beside a twin that is granted, and where it is written down.
 
-use crate::house::{Ask, House, TICKETS, TOKEN, agent_key, assertion, at, name, proof};
-use identity::ProofClaims;
+use crate::house::{Ask, House, TICKETS, TOKEN, agent_key, assertion, at, name, nonce_key, proof};
+use identity::{NonceKey, ProofClaims};
 use model::TaskId;
 
 /// Sends the twin, then the refused request to a fresh house.
@@ -126,8 +126,10 @@ async fn a_body_that_is_not_ascii_is_no_form() {
 #[tokio::test]
 async fn clients_are_recorded() {
     let (task, mail) = (TaskId::new(at(0), [9; 10]).to_string(), "http://127.0.0.1:8400/mcp/mail");
-    let bad_proof = |method, url, seconds| {
-        let claims = ProofClaims { method, url, token: None, jti: "p", issued: at(seconds) };
+    let bad_proof = |method, url| {
+        let nonce = nonce_key().current(at(0));
+        let nonce = Some(nonce.as_str());
+        let claims = ProofClaims { method, url, token: None, jti: "p", issued: at(0), nonce };
         agent_key("helpdesk").proof(&claims).unwrap()
     };
     let with = |proof: &str| good().without("dpop").header("dpop", proof);
@@ -154,23 +156,49 @@ async fn clients_are_recorded() {
             good().header("dpop", &proof("helpdesk", "two")),
             (400, "invalid_dpop_proof"),
         ),
-        (
-            "a proof for another method",
-            with(&bad_proof("GET", TOKEN, 0)),
-            (400, "invalid_dpop_proof"),
-        ),
-        (
-            "a proof for another url",
-            with(&bad_proof("POST", TICKETS, 0)),
-            (400, "invalid_dpop_proof"),
-        ),
-        ("a stale proof", with(&bad_proof("POST", TOKEN, -61)), (400, "invalid_dpop_proof")),
+        ("a proof for another method", with(&bad_proof("GET", TOKEN)), (400, "invalid_dpop_proof")),
+        ("a proof for another url", with(&bad_proof("POST", TICKETS)), (400, "invalid_dpop_proof")),
         ("an empty proof", with(""), (400, "invalid_dpop_proof")),
         ("an unknown task", good().with("task", &task), (400, "invalid_grant")),
         ("no task at all", good().with("task", "x"), (400, "invalid_grant")),
     ] {
         check(title, ask, error, true).await;
     }
+}
+
+#[tokio::test]
+async fn a_nonce_is_asked_for_and_the_same_assertion_may_come_again() {
+    let house = House::new();
+    let key = agent_key("helpdesk");
+    let proof = |nonce: Option<&str>, issued| {
+        let claims =
+            ProofClaims { method: "POST", url: TOKEN, token: None, jti: "p", issued, nonce };
+        key.proof(&claims).unwrap()
+    };
+    let with = |proof: &str| good().without("dpop").header("dpop", proof);
+    let (old, foreign) = (nonce_key().current(at(-61)), NonceKey::new(&[1; 32]).current(at(0)));
+    for (title, nonce) in
+        [("none", None), ("an old one", Some(&old)), ("a stranger's", Some(&foreign))]
+    {
+        let before = house.strangers().len();
+        let answer = house.ask(&with(&proof(nonce.map(String::as_str), at(0)))).await;
+        assert_eq!(answer.error(), (400, "use_dpop_nonce".into()), "{title}");
+        assert!(answer.text("error_description").contains("DPoP-Nonce"), "{title}");
+        assert_eq!(house.strangers().len(), before + 1, "{title}");
+        assert_eq!(house.records().len(), 0, "{title}: a challenge decides nothing");
+    }
+    let asked = house.ask(&with(&proof(None, at(0)))).await;
+    let nonce = asked.headers["dpop-nonce"].to_str().unwrap().to_owned();
+    // The client's clock is a day off, and its assertion is the one that it sent before.
+    let answer = house.ask(&with(&proof(Some(&nonce), at(-86_400)))).await;
+    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    assert!(answer.headers.contains_key("dpop-nonce"), "every answer brings the next one");
+    let stranger = house.ask(&good().without("client_assertion")).await;
+    assert!(stranger.headers.contains_key("dpop-nonce"));
+    // Used up all the same: the proof is not good for another token.
+    let again = with(&proof(Some(&nonce), at(-86_400)))
+        .with("client_assertion", &assertion("helpdesk", "another"));
+    assert_eq!(house.ask(&again).await.error(), (400, "invalid_dpop_proof".into()));
 }
 
 #[tokio::test]

@@ -38,8 +38,14 @@ fn actor(compiled: &Compiled, one: &Try) -> Actor {
         bound: true,
     });
     let token = token.unwrap();
-    let claims =
-        ProofClaims { method: "POST", url: DOOR, token: Some(&token), jti: "0f2c41", issued: NOW };
+    let claims = ProofClaims {
+        method: "POST",
+        url: DOOR,
+        token: Some(&token),
+        jti: "0f2c41",
+        issued: NOW,
+        nonce: None,
+    };
     let proof = key.proof(&claims).unwrap();
     let presented = Presented {
         scheme: Scheme::Dpop,
@@ -48,6 +54,7 @@ fn actor(compiled: &Compiled, one: &Try) -> Actor {
         method: "POST",
         url: DOOR,
         audience: DOOR,
+        nonces: identity::Nonces::None,
     };
     let verified = Arc::new(Verified::verify(&token, &keys, ISSUER, NOW).unwrap());
     verified.present(&presented, NOW).unwrap()

@@ -42,8 +42,12 @@ pub(super) fn response(refusal: &Refusal) -> Response<Body> {
         .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     if status == StatusCode::UNAUTHORIZED {
-        let error =
-            if refusal.code == Code::CredentialMissing { "" } else { ", error=\"invalid_token\"" };
+        let error = match refusal.code {
+            Code::CredentialMissing => "",
+            Code::NonceWanted => ", error=\"use_dpop_nonce\"",
+            Code::ProofInvalid | Code::ProofReplayed => ", error=\"invalid_dpop_proof\"",
+            _ => ", error=\"invalid_token\"",
+        };
         let value = format!("DPoP algs=\"EdDSA ES256\"{error}");
         if let Ok(value) = header::HeaderValue::from_str(&value) {
             headers.insert(header::WWW_AUTHENTICATE, value);
@@ -59,7 +63,8 @@ fn status(code: Code) -> StatusCode {
         | Code::VersionChanged
         | Code::CredentialExpired
         | Code::ProofInvalid
-        | Code::ProofReplayed => StatusCode::UNAUTHORIZED,
+        | Code::ProofReplayed
+        | Code::NonceWanted => StatusCode::UNAUTHORIZED,
         Code::TooManyFailures | Code::LimitReached | Code::TooManyAsks | Code::TooManyCalls => {
             StatusCode::TOO_MANY_REQUESTS
         }

@@ -39,7 +39,8 @@ const fn telling(code: Code) -> Telling {
         | Code::CredentialInvalid
         | Code::CredentialExpired
         | Code::ProofInvalid
-        | Code::ProofReplayed => Telling::Unauthorized,
+        | Code::ProofReplayed
+        | Code::NonceWanted => Telling::Unauthorized,
         Code::TooManyFailures => Telling::TooMany,
         Code::NotInCatalog => Telling::Unknown,
         Code::Asked => Telling::Pending,
@@ -255,10 +256,12 @@ fn challenge(gate: &Gate, visit: &Visit, code: Code, response: &mut Response<Bod
     let error = match code {
         Code::CredentialMissing => "",
         Code::ProofInvalid | Code::ProofReplayed => ", error=\"invalid_dpop_proof\"",
+        Code::NonceWanted => ", error=\"use_dpop_nonce\"",
         _ => ", error=\"invalid_token\"",
     };
+    let of_bearer = if error.is_empty() { "" } else { ", error=\"invalid_token\"" };
     for value in [
-        format!("Bearer {metadata}{}", error.replace("invalid_dpop_proof", "invalid_token")),
+        format!("Bearer {metadata}{of_bearer}"),
         format!("DPoP {metadata}, algs=\"EdDSA ES256\"{error}"),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {
