@@ -220,6 +220,12 @@ export const tools = {
     await sleep(args.ms, call.signal);
     return text('done');
   }],
+  chatters: ['Tells much before it answers', object({ frames: { type: 'integer' }, bytes: { type: 'integer' } }), async (args, call) => {
+    for (let frame = 1; frame <= args.frames; frame += 1) call.progress(frame, args.frames, 'x'.repeat(args.bytes));
+    return text('told');
+  }],
+  headed: ['Wants an argument in a header too', object({ city: { type: 'string', 'x-mcp-header': 'City' } }), async (args) => text(args.city)],
+  works_long: ['Begins a task', { type: 'object', properties: { asks: { type: 'boolean' } }, additionalProperties: false }, null],
   waits: ['Waits until it is cancelled', object({ nonce: string }), async (args, call) => {
     call.progress(1, undefined, 'waiting');
     await sleep(20_000, call.signal).catch((error) => { call.note('cancelled', { nonce: args.nonce }); throw error; });

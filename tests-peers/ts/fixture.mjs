@@ -6,6 +6,7 @@
 import { createServer } from 'node:http';
 import { appendFileSync } from 'node:fs';
 import { randomUUID } from 'node:crypto';
+import { begin, perform as performTask } from './fixture-tasks.mjs';
 import { Wrong, about, definition, prompts, readResource, resources, templates, tools } from './fixture-content.mjs';
 
 const MODERN = '2026-07-28';
@@ -107,6 +108,7 @@ async function perform(method, params, context) {
     case 'tools/call': {
       if (!Object.hasOwn(tools, params.name ?? '')) throw new Wrong(-32602, `Unknown tool: ${params.name}`);
       note('call', { tool: params.name, arguments: params.arguments ?? {} });
+      if (params.name === 'works_long') return begin(params.arguments ?? {}, context);
       return tools[params.name][2](params.arguments ?? {}, context);
     }
     case 'resources/list': return { resources };
@@ -128,7 +130,11 @@ async function perform(method, params, context) {
       const values = ['paris', 'park', 'party'].filter((value) => value.startsWith(params.argument?.value ?? ''));
       return { completion: { values, total: values.length, hasMore: false } };
     }
-    default: throw new Wrong(-32601, 'Method not found', undefined, 404);
+    default: {
+      const result = performTask(method, params, context);
+      if (result === undefined) throw new Wrong(-32601, 'Method not found', undefined, 404);
+      return result;
+    }
   }
 }
 
@@ -154,7 +160,7 @@ async function modern(request, response, message) {
   if (!named || typeof meta[`${META}clientCapabilities`] !== 'object') return refuse(400, -32602, '_meta is incomplete');
   if (version !== named) return refuse(400, -32020, 'MCP-Protocol-Version differs from _meta');
   if (named !== MODERN) return refuse(400, -32022, 'unsupported protocol version', { supported: [MODERN, ...LEGACY], requested: named });
-  const name = { 'tools/call': params.name, 'prompts/get': params.name, 'resources/read': params.uri }[method];
+  const name = { 'tools/call': params.name, 'prompts/get': params.name, 'resources/read': params.uri, 'tasks/get': params.taskId, 'tasks/update': params.taskId, 'tasks/cancel': params.taskId }[method];
   if (request.headers['mcp-method'] !== method) return refuse(400, -32020, 'Mcp-Method differs');
   if (name !== undefined && decoded(request.headers['mcp-name']) !== name) return refuse(400, -32020, 'Mcp-Name differs');
   if (method === 'subscriptions/listen') return listen(response, id, params.notifications ?? {});
@@ -171,7 +177,7 @@ async function modern(request, response, message) {
   const context = call({ stream: streams, meta, id, capabilities: meta[`${META}clientCapabilities`], signal: gone.signal, inputs: params.inputResponses, state: params.requestState });
   try {
     const result = method === 'server/discover'
-      ? { supportedVersions: [MODERN, ...LEGACY], capabilities: CAPABILITIES, instructions: about.instructions, _meta: { [`${META}serverInfo`]: INFO } }
+      ? { supportedVersions: [MODERN, ...LEGACY], capabilities: { ...CAPABILITIES, extensions: { 'io.modelcontextprotocol/tasks': {} } }, instructions: about.instructions, _meta: { [`${META}serverInfo`]: INFO } }
       : await perform(method, params, context);
     const resultType = result.inputRequests ? 'input_required' : 'complete';
     finish({ jsonrpc: '2.0', id, result: { resultType, ...(CACHEABLE.has(method) ? { ttlMs: 1000, cacheScope: 'private' } : {}), ...result } }, 200);

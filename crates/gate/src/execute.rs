@@ -6,6 +6,7 @@ mod initiated;
 mod inspect;
 mod mask;
 mod pump;
+mod tasks;
 
 pub use commit::commit;
 pub use forward::{Failure, Response, forward};
@@ -13,3 +14,4 @@ pub(crate) use initiated::authorize_following;
 pub use initiated::{Initiator, answer_of, ask_first, decide_initiated, narrowed};
 pub use inspect::{Ending, Inspected, Streaming, inspect};
 pub(crate) use pump::pump;
+pub(crate) use tasks::opened;

@@ -81,6 +81,10 @@ pub const MCP_HANDLE: usize = 512;
 pub const MCP_QUESTION: usize = 4 * 1024;
 /// Characters of a request state: it holds the upstream's own, and goes back and forth in each round.
 pub const MCP_STATE: usize = 32 * 1024;
+/// Characters of the handle of a task: it holds the upstream's own id, and travels in a header.
+pub const MCP_TASK: usize = 2 * 1024;
+/// How long the handle of a task opens: as long as work that runs overnight takes, and its result is fetched next day.
+pub const MCP_TASK_LIFE: model::Duration = model::Duration::seconds(48 * 3_600);
 /// How long a question waits for its answer, and a state for its next round: as long as a human may be at lunch.
 pub const MCP_ROUND: model::Duration = model::Duration::seconds(3_600);
 /// Questions of one round: a human answers a few, not a list.

@@ -111,11 +111,23 @@ pub enum Outbound {
         progress: Option<canonical::Value>,
         /// Answers to what the upstream asked in an earlier round.
         inputs: Option<Box<upstream::mcp::Inputs>>,
+        /// Of a request about a task: for whom it was begun; none if its handle is not one of ours.
+        mcp_task: Option<Box<McpTask>>,
     },
     /// The client's answer to what an MCP upstream asked.
     Reply(Box<Replying>),
     /// An HTTP request rebuilt from its parsed parts.
     Http(upstream::HttpRequest),
+}
+
+/// A task that an upstream began: what its handle says.
+pub struct McpTask {
+    /// The agent that called.
+    pub agent: String,
+    /// The human that it acted for.
+    pub user: Option<String>,
+    /// The tool that was called.
+    pub action: String,
 }
 
 /// An answer to a question of an upstream.

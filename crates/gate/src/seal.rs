@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Question,
     /// An upstream's own state between rounds.
     State,
+    /// A task that an upstream began.
+    Task,
 }
 
 impl Purpose {
@@ -26,6 +28,7 @@ impl Purpose {
             Purpose::Event => "ambit-mcp-event-v1",
             Purpose::Question => "ambit-mcp-question-v1",
             Purpose::State => "ambit-mcp-state-v1",
+            Purpose::Task => "ambit-mcp-task-v1",
         }
     }
 
@@ -33,6 +36,7 @@ impl Purpose {
         match self {
             Purpose::Session | Purpose::Event => limits::MCP_HANDLE,
             Purpose::Question => limits::MCP_QUESTION,
+            Purpose::Task => limits::MCP_TASK,
             Purpose::State => limits::MCP_STATE,
         }
     }

@@ -10,6 +10,12 @@ pub const SUBSCRIBE: &str = "resources/subscribe";
 pub const GET_PROMPT: &str = "prompts/get";
 /// Completing an argument.
 pub const COMPLETE: &str = "completion/complete";
+/// How a task that an upstream began instead of answering a call is getting on (`io.modelcontextprotocol/tasks`).
+pub const GET_TASK: &str = "tasks/get";
+/// Answering what such a task asks for.
+pub const UPDATE_TASK: &str = "tasks/update";
+/// Asking for its end.
+pub const CANCEL_TASK: &str = "tasks/cancel";
 /// A form that an upstream puts to the human; followed by `/HOST`, a page of that host.
 pub const ELICIT: &str = "elicitation/create";
 /// An upstream's use of the client's model.
@@ -21,12 +27,15 @@ pub const LOG: &str = "notifications/message";
 /// What an upstream says of itself when a client connects; pinned, never called.
 pub const INSTRUCTIONS: &str = "server/instructions";
 
-const ALL: [&str; 10] = [
+const ALL: [&str; 13] = [
     READ_RESOURCE,
     LIST_RESOURCES,
     SUBSCRIBE,
     GET_PROMPT,
     COMPLETE,
+    GET_TASK,
+    UPDATE_TASK,
+    CANCEL_TASK,
     ELICIT,
     SAMPLE,
     ROOTS,

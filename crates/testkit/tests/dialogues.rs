@@ -76,6 +76,7 @@ fn config(address: &str) -> String {
     for (operations, what) in [
         (["resources/read", "resources/list", "resources/subscribe"], read),
         (["prompts/get", "completion/complete", "notifications/message"], read),
+        (["tasks/get", "tasks/update", "tasks/cancel"], read),
         (["elicitation/create", "sampling/createMessage", "roots/list"], send),
         (["elicitation/create/accounts.example", "test_simple_text", "slow"], send),
     ] {

@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
+use model::record::RecordKind;
 use serde_json::{Value, json};
 use testkit::{
     dialogue::Fixture,
@@ -25,7 +26,7 @@ fn config(address: &str) -> String {
          http://{address}/mcp\n    actions:\n      \"*\": {read}\n      resources/read: {read}\n      resources/list: {read}\n      \
          resources/subscribe: {read}\n      prompts/get: {read}\n      completion/complete: {read}\n      \
          elicitation/create: {read}\n      elicitation/create/accounts.example: {read}\n      notifications/message: \
-         {read}\n  shut:\n    mcp: http://{address}/mcp\n    actions:\n      \"*\": {read}\nboundaries:\n  all: {{ upstreams: \
+         {read}\n      tasks/get: {read}\n      tasks/update: {read}\n      tasks/cancel: {read}\n  shut:\n    mcp: http://{address}/mcp\n    actions:\n      \"*\": {read}\nboundaries:\n  all: {{ upstreams: \
          [open, shut] }}\n",
         agent("ana"),
         agent("bob"),
@@ -37,6 +38,8 @@ struct Stage {
     home: Home,
     ambit: Ambit,
     client: reqwest::Client,
+    /// Sent with requests of the revision without sessions.
+    headers: Vec<(&'static str, &'static str)>,
     _logs: tempfile::TempDir,
 }
 
@@ -69,7 +72,8 @@ impl Stage {
         let fixture = Fixture::start(logs.path())?;
         let home = Home::new(&config(&fixture.address))?;
         let ambit = home.start()?;
-        Ok(Stage { fixture, home, ambit, client: reqwest::Client::new(), _logs: logs })
+        let client = reqwest::Client::new();
+        Ok(Stage { fixture, home, ambit, client, headers: Vec::new(), _logs: logs })
     }
 
     fn door(&self, path: &str) -> String {
@@ -89,17 +93,23 @@ impl Stage {
         capabilities: Value,
     ) -> Result<Told> {
         let version = "2026-07-28";
+        let mut params = params;
+        let members = params.as_object_mut().context("no object")?;
         let meta = json!({
             format!("{META}protocolVersion"): version,
             format!("{META}clientCapabilities"): capabilities,
+            "progressToken": members.remove("progressToken"),
         });
-        let mut params = params;
-        params.as_object_mut().context("no object")?.insert("_meta".to_owned(), meta);
-        let name = params.get("name").or(params.get("uri")).and_then(Value::as_str);
+        members.insert("_meta".to_owned(), meta);
+        let name = ["name", "uri", "taskId"].iter().find_map(|name| params.get(*name));
+        let name = name.and_then(Value::as_str);
         let mut request = self.client.post(self.door(path)).bearer_auth(token);
         request = request.header("mcp-protocol-version", version).header("mcp-method", method);
         if let Some(name) = name {
             request = request.header("mcp-name", name);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, *value);
         }
         let accept = "application/json, text/event-stream";
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
@@ -360,10 +370,10 @@ async fn what_is_read_before_a_call_is_pinned() -> Result<()> {
     let told = stage.call(("/mcp/open", &token), "test_redefine", json!({}), json!({})).await?;
     assert_eq!(told.text(), "redefined");
     // The gate looks again when it starts.
-    let Stage { fixture, home, ambit, client, _logs } = stage;
+    let Stage { fixture, home, ambit, client, headers, _logs } = stage;
     ambit.stop()?;
     let ambit = home.start()?;
-    let stage = Stage { fixture, home, ambit, client, _logs };
+    let stage = Stage { fixture, home, ambit, client, headers, _logs };
     let (changed, prompt) = seen(&stage).await?;
     assert!(!changed.contains(evil), "what changed is read by nobody: {changed}");
     assert!(!changed.contains("A prompt without arguments"), "nor what was pinned: {changed}");
@@ -413,5 +423,127 @@ async fn a_subscription_hears_what_it_wants_and_may() -> Result<()> {
         assert_eq!(heard.contains("resources/updated"), hears, "{path}: {heard}");
         assert!(heard.contains("subscriptionId\":\"sub\""), "{heard}");
     }
+    Ok(())
+}
+
+fn takes_tasks() -> Value {
+    json!({ "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_of_an_upstream_is_its_callers_alone() -> Result<()> {
+    let stage = Stage::set()?;
+    let (ana, bob) = (stage.token("ana", "/mcp/open")?, stage.token("bob", "/mcp/open")?);
+    let place = ("/mcp/open", ana.as_str());
+    let asks = json!({ "arguments": { "asks": true } });
+    let begun = stage.call(place, "works_long", asks, takes_tasks()).await?;
+    assert_eq!(begun.at("/result/resultType"), "task", "{begun:?}");
+    let handle = begun.at("/result/taskId").as_str().context("no task")?.to_owned();
+    let known = json!({ "taskId": handle });
+    let polls = || stage.fixture.oracle.of("task").len();
+    // Another agent, another handle, a client that knows no tasks, and a server where tasks are off.
+    let shut = stage.token("ana", "/mcp/shut")?;
+    let forged: String = handle.chars().rev().collect();
+    let forged = json!({ "taskId": forged });
+    let foreign = ("/mcp/open", bob.as_str());
+    for (place, params) in
+        [(foreign, &known), (place, &forged), (("/mcp/shut", shut.as_str()), &known)]
+    {
+        for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+            let mut params = params.clone();
+            if method == "tasks/update" {
+                params["inputResponses"] = json!({});
+            }
+            let told = stage.ask(place, method, params, takes_tasks()).await?;
+            assert_eq!(told.at("/error/code"), -32602, "{method}: {told:?}");
+            assert_eq!(told.at("/error/message"), "Task not found", "{method}: {told:?}");
+        }
+    }
+    let told = stage.ask(place, "tasks/get", known.clone(), elicits()).await?;
+    assert_eq!(told.at("/error/code"), -32021, "{told:?}");
+    assert_eq!(polls(), 0, "nothing of it reached the upstream");
+
+    let told = stage.ask(place, "tasks/get", known.clone(), takes_tasks()).await?;
+    assert_eq!(
+        (told.at("/result/status"), told.at("/result/ttlMs")),
+        (&json!("working"), &json!(60_000))
+    );
+    assert_eq!(told.at("/result/taskId"), handle.as_str(), "the handle stays the same");
+    let told = stage.ask(place, "tasks/get", known.clone(), takes_tasks()).await?;
+    assert_eq!(told.at("/result/inputRequests/word/method"), "elicitation/create", "{told:?}");
+    let answer = json!({ "taskId": handle,
+        "inputResponses": { "word": { "action": "accept", "content": { "word": "apple" } } } });
+    let told = stage.ask(place, "tasks/update", answer, takes_tasks()).await?;
+    assert_eq!(told.at("/result/resultType"), "complete", "{told:?}");
+    let told = stage.ask(place, "tasks/get", known.clone(), takes_tasks()).await?;
+    assert_eq!(told.at("/result/result/content/0/text"), "the word is apple", "{told:?}");
+
+    // Where tasks are off, the upstream is not told that the client takes them.
+    let told = stage.call(("/mcp/shut", &shut), "works_long", json!({}), takes_tasks()).await?;
+    assert_eq!(told.text(), "done at once", "{told:?}");
+    // At the door of all, the handle says whose task it is.
+    let token = stage.token("ana", "/mcp")?;
+    let all = ("/mcp", token.as_str());
+    let begun = stage.call(all, "open.works_long", json!({}), takes_tasks()).await?;
+    let known = json!({ "taskId": begun.at("/result/taskId") });
+    let told = stage.ask(all, "tasks/cancel", known.clone(), takes_tasks()).await?;
+    assert_eq!(told.at("/result/resultType"), "complete", "{told:?}");
+    let told = stage.ask(all, "tasks/get", known.clone(), takes_tasks()).await?;
+    assert_eq!(told.at("/result/status"), "cancelled", "{told:?}");
+    // Whoever is frozen hears no more of its task.
+    let before = polls();
+    stage.home.done(&["freeze", "agent:ana", "--reason", "drill"])?;
+    let told = stage.ask(all, "tasks/get", known, takes_tasks()).await?;
+    assert!(told.at("/error/message").as_str().unwrap_or_default().contains("revoked"), "{told:?}");
+    assert_eq!(polls(), before);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_stream_leaves_segments_before_its_outcome() -> Result<()> {
+    let stage = Stage::set()?;
+    let token = stage.token("ana", "/mcp/open")?;
+    let place = ("/mcp/open", token.as_str());
+    // 100 KiB each: a record follows each mebibyte.
+    let frames = [2, 24];
+    for frames in frames {
+        let arguments = json!({ "frames": frames, "bytes": 100 * 1024 });
+        let more = json!({ "arguments": arguments, "progressToken": "p" });
+        let told = stage.call(place, "chatters", more, json!({})).await?;
+        assert_eq!((told.text(), told.messages.len()), ("told", frames + 1));
+    }
+    let Stage { fixture: _fixture, home, ambit, .. } = stage;
+    ambit.stop()?;
+    let records = home.records()?;
+    let of = |kind| records.iter().enumerate().filter(move |(_, one)| one.kind == kind);
+    let outcomes: Vec<_> = of(RecordKind::Outcome).collect();
+    let [(_, short), (last, long)] = outcomes[..] else { anyhow::bail!("{outcomes:?}") };
+    let segments: Vec<_> = of(RecordKind::Segment).collect();
+    assert!(segments.iter().all(|(_, one)| one.text("entry") != short.text("entry")));
+    let bytes: Vec<_> = segments.iter().map(|(_, one)| one.envelope["bytes"].as_u64()).collect();
+    assert!(bytes.len() == 2 && bytes.is_sorted(), "{bytes:?}");
+    for (at, segment) in segments {
+        assert!(at < last && segment.text("entry") == long.text("entry"), "{segment:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_argument_in_a_header_is_the_one_in_the_body() -> Result<()> {
+    let mut stage = Stage::set()?;
+    let token = stage.token("ana", "/mcp/open")?;
+    let place = ("/mcp/open", token.as_str());
+    let paris = || json!({ "arguments": { "city": "Paris" } });
+    for headers in [Vec::new(), vec![("mcp-param-city", "Rome")]] {
+        stage.headers = headers;
+        let told = stage.call(place, "headed", paris(), json!({})).await?;
+        assert_eq!(told.at("/error/code"), -32020, "{told:?}");
+    }
+    assert!(stage.fixture.oracle.calls("headed").is_empty());
+    stage.headers = vec![("mcp-param-city", "Paris")];
+    assert_eq!(stage.call(place, "headed", paris(), json!({})).await?.text(), "Paris");
+    let sent = stage.fixture.oracle.of("request");
+    let last = sent.last().context("no request")?;
+    assert_eq!(last["headers"]["mcp-param-city"], "Paris", "the upstream gets it too");
     Ok(())
 }

@@ -67,10 +67,14 @@ pub async fn forward(
     let credential = gate.broker.lend(exchange.departure())?;
     exchange.lent(credential.lookout());
     let response = match request.outbound {
-        Outbound::Mcp { method, conversation: wide, progress, mut inputs } => {
+        Outbound::Mcp { method, conversation: wide, progress, mut inputs, mcp_task } => {
             let upstream = &request.upstream;
             let conversation = super::narrowed(gate, exchange.actor(), upstream, wide);
+            let conversation = super::tasks::offered(exchange, conversation);
             exchange.narrow(conversation);
+            if method.is_of_tasks() {
+                super::tasks::check(exchange, mcp_task.as_deref())?;
+            }
             if let Some(inputs) = &mut inputs {
                 Box::pin(super::initiated::answers(exchange, inputs)).await?;
             }

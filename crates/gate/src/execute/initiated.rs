@@ -1,7 +1,7 @@
 //! What an upstream initiates: an action of its own kind, decided for the agent of the call, off unless it is catalogued
 //! and granted, and with an entry of its own (S17).
 
-use super::{Ending, Failure, Response};
+use super::{Ending, Failure, Response, tasks};
 use crate::{
     ActionRequest, Edge, Gate, Outbound, Refusal, admit, decide,
     json::object,
@@ -161,7 +161,13 @@ pub async fn decide_initiated(
         trace: *trace,
         traceparent: None,
         task: None,
-        outbound: Outbound::Mcp { method, conversation, progress: None, inputs: None },
+        outbound: Outbound::Mcp {
+            method,
+            conversation,
+            progress: None,
+            inputs: None,
+            mcp_task: None,
+        },
     };
     let Authorized { departure, actor, seat, .. } =
         authorize_following(gate, actor, &request).await?;
@@ -205,11 +211,17 @@ pub async fn ask_first(
     response: Result<Response, Failure>,
 ) -> Result<Response, Failure> {
     let Ok(Response::Mcp(outcome)) = &response else { return response };
-    if !outcome.asks() {
-        return response;
-    }
     // Few calls ask: what they need does not lie in the future of each call.
-    Ok(match Box::pin(questions(exchange, outcome)).await {
+    let decided = if outcome.asks() {
+        Box::pin(questions(exchange, outcome)).await
+    } else if outcome.is_task() {
+        tasks::begun(exchange, outcome)
+    } else if exchange.call().action().operation.as_ref() == reserved::GET_TASK {
+        Box::pin(tasks::told(exchange, outcome)).await
+    } else {
+        return response;
+    };
+    Ok(match decided {
         Ok(outcome) => Response::Mcp(outcome),
         Err(why) => Response::Withheld(why),
     })
@@ -217,10 +229,25 @@ pub async fn ask_first(
 
 async fn questions(exchange: &Exchange, outcome: &Outcome) -> Result<Outcome, String> {
     let gate = exchange.gate();
+    let mut members = Vec::new();
+    if let Some(requests) = outcome.value().get("inputRequests").and_then(Value::as_object) {
+        members.push(("inputRequests", shown(exchange, requests).await?));
+    }
+    if let Some(state) = outcome.value().get("requestState") {
+        let held = held(exchange, Some(state));
+        let sealed = gate.seal(Purpose::State, &held, limits::MCP_ROUND);
+        members.push(("requestState", sealed.ok_or("the request state is too long")?.into()));
+    }
+    let members = Object::try_from_members(members).map_err(|error| error.to_string())?;
+    Ok(Outcome::asking(members))
+}
+
+/// What the client is shown of an upstream's questions, each of which was decided.
+pub(super) async fn shown(exchange: &Exchange, requests: &Object) -> Result<Value, String> {
+    let gate = exchange.gate();
     let initiator = Initiator::within(exchange);
-    let requests = outcome.value().get("inputRequests").and_then(Value::as_object);
     let mut shown = Vec::new();
-    for (key, request) in requests.into_iter().flat_map(Object::iter) {
+    for (key, request) in requests {
         if shown.len() >= limits::MCP_QUESTIONS {
             return Err("the upstream asks more questions at once than the limit".to_owned());
         }
@@ -242,18 +269,8 @@ async fn questions(exchange: &Exchange, outcome: &Outcome) -> Result<Outcome, St
         let request = [("method", Value::from(method)), ("params", asked.params)];
         shown.push((key.to_owned(), object(request)));
     }
-    let mut members = Vec::new();
-    if requests.is_some() {
-        let shown = Object::try_from_members(shown).map_err(|error| error.to_string())?;
-        members.push(("inputRequests", Value::Object(shown)));
-    }
-    if let Some(state) = outcome.value().get("requestState") {
-        let held = held(exchange, Some(state));
-        let sealed = gate.seal(Purpose::State, &held, limits::MCP_ROUND);
-        members.push(("requestState", sealed.ok_or("the request state is too long")?.into()));
-    }
-    let members = Object::try_from_members(members).map_err(|error| error.to_string())?;
-    Ok(Outcome::asking(members))
+    let shown = Object::try_from_members(shown).map_err(|error| error.to_string())?;
+    Ok(Value::Object(shown))
 }
 
 /// What a state is bound to: the actor, the action and its arguments.
@@ -442,6 +459,7 @@ pub fn narrowed(
             reserved::ELICIT => Capabilities::FORM,
             reserved::SAMPLE => Capabilities::SAMPLING.with(Capabilities::SAMPLING_TOOLS),
             reserved::ROOTS => Capabilities::ROOTS,
+            reserved::GET_TASK if wide.session.is_none() => Capabilities::TASKS,
             other if reserved::host_of(other).is_some() => Capabilities::URL,
             _ => Capabilities::default(),
         });

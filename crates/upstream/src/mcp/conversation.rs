@@ -18,6 +18,9 @@ impl Capabilities {
     /// The client's roots.
     pub const ROOTS: Capabilities = Capabilities(16);
 
+    /// The client takes a task instead of a result (`io.modelcontextprotocol/tasks`, 2026-07-28).
+    pub const TASKS: Capabilities = Capabilities(32);
+
     /// Reads the `capabilities` that a client declared. An empty `elicitation` means forms.
     #[must_use]
     pub fn declared(capabilities: &Value) -> Capabilities {
@@ -34,6 +37,7 @@ impl Capabilities {
         add(has("/sampling"), Self::SAMPLING);
         add(has("/sampling/tools"), Self::SAMPLING_TOOLS);
         add(has("/roots"), Self::ROOTS);
+        add(has("/extensions/io.modelcontextprotocol~1tasks"), Self::TASKS);
         all
     }
 
@@ -47,6 +51,12 @@ impl Capabilities {
     #[must_use]
     pub const fn within(self, other: Capabilities) -> Capabilities {
         Capabilities(self.0 & other.0)
+    }
+
+    /// What only this one has.
+    #[must_use]
+    pub const fn without(self, other: Capabilities) -> Capabilities {
+        Capabilities(self.0 & !other.0)
     }
 
     /// Whether it holds all of the other.
@@ -64,7 +74,7 @@ impl Capabilities {
     /// From that byte.
     #[must_use]
     pub const fn of_bits(bits: u8) -> Capabilities {
-        Capabilities(bits & 31)
+        Capabilities(bits & 63)
     }
 
     /// Writes the members of a `capabilities` object. Forms alone are written as revision 2025-06-18 knew them.
@@ -78,6 +88,10 @@ impl Capabilities {
                 writer.field_object("url").end();
             }
             writer.end();
+        }
+        if self.has(Self::TASKS) {
+            writer.field_object("extensions").field_object("io.modelcontextprotocol/tasks");
+            writer.end().end();
         }
         if self.has(Self::ROOTS) {
             writer.field_object("roots").end();

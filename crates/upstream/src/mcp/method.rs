@@ -19,6 +19,12 @@ pub enum Method {
     GetPrompt,
     /// `completion/complete`.
     Complete,
+    /// `tasks/get` of the extension `io.modelcontextprotocol/tasks`.
+    GetTask,
+    /// `tasks/update`, which carries answers to what the task asks for.
+    UpdateTask,
+    /// `tasks/cancel`.
+    CancelTask,
 }
 
 impl Method {
@@ -33,6 +39,9 @@ impl Method {
             Method::Unsubscribe => "resources/unsubscribe",
             Method::GetPrompt => "prompts/get",
             Method::Complete => "completion/complete",
+            Method::GetTask => "tasks/get",
+            Method::UpdateTask => "tasks/update",
+            Method::CancelTask => "tasks/cancel",
         }
     }
 
@@ -46,7 +55,10 @@ impl Method {
             | Method::ListResources
             | Method::Subscribe
             | Method::GetPrompt
-            | Method::Complete => Some(self.as_str()),
+            | Method::Complete
+            | Method::GetTask
+            | Method::UpdateTask
+            | Method::CancelTask => Some(self.as_str()),
         }
     }
 
@@ -55,6 +67,7 @@ impl Method {
         match self {
             Method::ReadResource => Some("uri"),
             Method::GetPrompt => Some("name"),
+            Method::GetTask | Method::UpdateTask | Method::CancelTask => Some("taskId"),
             Method::CallTool
             | Method::ListResources
             | Method::Subscribe
@@ -67,6 +80,18 @@ impl Method {
     #[must_use]
     pub const fn may_ask(self) -> bool {
         matches!(self, Method::CallTool | Method::ReadResource | Method::GetPrompt)
+    }
+
+    /// Whether answers to an upstream's questions may come with it (2026-07-28).
+    #[must_use]
+    pub const fn takes_answers(self) -> bool {
+        self.may_ask() || matches!(self, Method::UpdateTask)
+    }
+
+    /// Whether it is about a task that an upstream began.
+    #[must_use]
+    pub const fn is_of_tasks(self) -> bool {
+        matches!(self, Method::GetTask | Method::UpdateTask | Method::CancelTask)
     }
 
     /// Whether only a legacy session has it.
@@ -87,7 +112,10 @@ impl Method {
             Method::Complete => {
                 (matches!(result.get("completion"), Some(Value::Object(_))), "completion")
             }
-            Method::Subscribe | Method::Unsubscribe => (true, ""),
+            Method::GetTask => (matches!(result.get("status"), Some(Value::String(_))), "status"),
+            Method::Subscribe | Method::Unsubscribe | Method::UpdateTask | Method::CancelTask => {
+                (true, "")
+            }
         };
         (!fits).then_some(what)
     }

@@ -12,6 +12,10 @@ const HOP_ERRORS: std::ops::RangeInclusive<i64> = -32099..=-32020;
 /// Revision 2025-11-25: the upstream wants the human at a URL of its choice.
 const URL_ELICITATION: i64 = -32042;
 
+/// The members of a task.
+const TASK: [&str; 7] =
+    ["taskId", "status", "statusMessage", "createdAt", "lastUpdatedAt", "ttlMs", "pollIntervalMs"];
+
 /// What is said of an error of an action whose answers are narrowed.
 const WITHHELD_ERROR: &str =
     "the tool reported an error; its text is withheld because this tool returns only named fields";
@@ -28,6 +32,7 @@ enum Kind {
     Result,
     Error,
     Asks,
+    Task,
 }
 
 /// A result that cannot be cut down to named fields: it is no JSON object or array.
@@ -78,6 +83,12 @@ impl Outcome {
         matches!(self.kind, Kind::Asks)
     }
 
+    /// Whether it is a task that the upstream has begun instead of answering (`io.modelcontextprotocol/tasks`).
+    #[must_use]
+    pub const fn is_task(&self) -> bool {
+        matches!(self.kind, Kind::Task)
+    }
+
     /// What the upstream needs a client to declare, if that is why it refuses.
     #[must_use]
     pub fn missing_capability(&self) -> Option<&Value> {
@@ -107,8 +118,8 @@ impl Outcome {
         if self.is_error() {
             return Ok((self.silenced(), 1));
         }
-        // A question has words and no fields that could be named.
-        if self.asks() {
+        // A question has words and a task has states: no fields that could be named.
+        if self.asks() || self.is_task() {
             return Err(NotProjectable);
         }
         let (kept, dropped) = match self.value.get("structuredContent") {
@@ -135,7 +146,7 @@ impl Outcome {
                 let code = self.value.get("code").cloned().unwrap_or(Value::Integer(-32603));
                 vec![("code", code), ("message", text)]
             }
-            Kind::Result | Kind::Asks => {
+            Kind::Result | Kind::Asks | Kind::Task => {
                 let block = [("text", text), ("type", Value::from("text"))];
                 let block = Object::try_from_members(block).map_or(Value::Null, Value::Object);
                 vec![("content", Value::Array(vec![block])), ("isError", Value::Bool(true))]
@@ -163,6 +174,9 @@ fn of_result(mut result: Object, method: Method) -> Result<Outcome, Fault> {
         Some(Value::String(kind)) if kind == "complete" => {}
         Some(Value::String(kind)) if kind == "input_required" && method.may_ask() => {
             return questions(result);
+        }
+        Some(Value::String(kind)) if kind == "task" && method == Method::CallTool => {
+            return begun(result);
         }
         Some(_) => {
             return Err(Fault::unknown(Code::UpstreamInvalid, "the result's type is not known"));
@@ -207,6 +221,19 @@ fn questions(mut result: Object) -> Result<Outcome, Fault> {
     }
     let kept = Object::try_from_members(kept).map_err(|error| invalid(&error.to_string()))?;
     Ok(Outcome::asking(kept))
+}
+
+/// A task instead of a result; only what the extension says of a task is handed on.
+fn begun(mut result: Object) -> Result<Outcome, Fault> {
+    let invalid = |what: &str| Fault::unknown(Code::UpstreamInvalid, what.to_owned());
+    let kept: Vec<_> =
+        TASK.into_iter().filter_map(|name| Some((name, result.remove(name)?))).collect();
+    let value = Object::try_from_members(kept).map_err(|error| invalid(&error.to_string()))?;
+    let has = |name: &str| matches!(value.get(name), Some(Value::String(_)));
+    if !has("taskId") || !has("status") {
+        return Err(invalid("the upstream began a task without an id or a status"));
+    }
+    Ok(Outcome { value: Value::Object(value), kind: Kind::Task })
 }
 
 fn of_error(error: Object) -> Result<Outcome, Fault> {

@@ -10,8 +10,8 @@ use super::{
     streams,
 };
 use crate::{
-    ActionRequest, Answer, Edge, Frame, Gate, Outbound, Refusal, limits,
-    mediate::{Head, Reply},
+    ActionRequest, Answer, Edge, Frame, Gate, Outbound, Refusal, execute, limits,
+    mediate::{Head, McpTask, Reply},
 };
 use ::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use hyper::body::Frame as HttpFrame;
 use model::{Code, Name, UpstreamName, reserved};
 use std::{pin::Pin, sync::Arc};
 use tokio::sync::mpsc;
-use upstream::mcp::{Inputs, Method, Outcome};
+use upstream::mcp::{Capabilities, Inputs, Method, Outcome};
 
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -52,10 +52,17 @@ pub(super) fn method_of(name: &str, era: Era) -> Option<Method> {
         Method::Complete,
         Method::Subscribe,
         Method::Unsubscribe,
+        Method::GetTask,
+        Method::UpdateTask,
+        Method::CancelTask,
     ];
     let method = all.into_iter().find(|method| method.as_str() == name)?;
     let of_sessions = matches!(method, Method::Subscribe | Method::Unsubscribe);
-    (era == Era::Legacy || !of_sessions).then_some(method)
+    match era {
+        Era::Legacy => !method.is_of_tasks(),
+        Era::Modern => !of_sessions,
+    }
+    .then_some(method)
 }
 
 /// Takes one such request through the flow.
@@ -116,7 +123,10 @@ fn request(
     let invalid = |what: &str| rpc::Wrong::new(StatusCode::BAD_REQUEST, rpc::INVALID_PARAMS, what);
     let progress = message.meta("progressToken").filter(|token| is_token(token)).cloned();
     let inputs = inputs(&mut message, visit.era, method)?;
-    let (named, arguments) = named(&visit.door, method, &mut message).map_err(invalid)?;
+    if method.is_of_tasks() && !visit.conversation.capabilities.has(Capabilities::TASKS) {
+        return Err(rpc::undeclared_tasks());
+    }
+    let (named, arguments) = named(gate, &visit.door, method, &mut message).map_err(invalid)?;
     let conversation = visit.conversation;
     let (upstream, inner) = match named.place {
         Some(place) => place,
@@ -155,6 +165,7 @@ fn request(
             conversation,
             progress: progress.filter(|_| visit.takes_events),
             inputs,
+            mcp_task: named.mcp_task,
         },
     };
     Ok((request, asked))
@@ -172,10 +183,13 @@ struct Named {
     name: String,
     /// Whose it is, and its name there.
     place: Option<(UpstreamName, String)>,
+    /// Of a task: for whom it was begun.
+    mcp_task: Option<Box<McpTask>>,
 }
 
 /// What a request names, and its arguments with the names that its upstream knows.
 fn named(
+    gate: &Gate,
     door: &Door,
     method: Method,
     message: &mut Message,
@@ -189,19 +203,22 @@ fn named(
         Method::CallTool => {
             let name = text(params, "name").ok_or("`params.name` must be text")?;
             let place = door.place(&name);
-            Ok((Named { name, place }, params.remove("arguments").unwrap_or_else(none)))
+            let arguments = params.remove("arguments").unwrap_or_else(none);
+            Ok((Named { name, place, mcp_task: None }, arguments))
         }
         Method::ReadResource | Method::Subscribe | Method::Unsubscribe => {
             let name = text(params, "uri").ok_or("`params.uri` must be text")?;
             let place = door.place_of_uri(&name);
             replace(params, "uri", place.as_ref());
-            Ok((Named { name, place }, std::mem::replace(&mut message.params, none())))
+            let named = Named { name, place, mcp_task: None };
+            Ok((named, std::mem::replace(&mut message.params, none())))
         }
         Method::GetPrompt => {
             let name = text(params, "name").ok_or("`params.name` must be text")?;
             let place = door.place(&name);
             replace(params, "name", place.as_ref());
-            Ok((Named { name, place }, std::mem::replace(&mut message.params, none())))
+            let named = Named { name, place, mcp_task: None };
+            Ok((named, std::mem::replace(&mut message.params, none())))
         }
         Method::Complete => {
             let Some(Value::Object(reference)) = params.get_mut("ref") else {
@@ -212,12 +229,29 @@ fn named(
             let name = text(reference, member).ok_or("`params.ref` must name something")?;
             let place = if by_uri { door.place_of_uri(&name) } else { door.place(&name) };
             replace(reference, member, place.as_ref());
-            Ok((Named { name, place }, std::mem::replace(&mut message.params, none())))
+            let named = Named { name, place, mcp_task: None };
+            Ok((named, std::mem::replace(&mut message.params, none())))
+        }
+        Method::GetTask | Method::UpdateTask | Method::CancelTask => {
+            let name = text(params, "taskId").ok_or("`params.taskId` must be text")?;
+            let opened = execute::opened(gate, &name);
+            let opened = opened.filter(|(upstream, ..)| match door.upstream() {
+                Some(own) => own == upstream,
+                None => true,
+            });
+            let (place, mcp_task) = match opened {
+                Some((upstream, id, task)) => (Some((upstream, id)), Some(Box::new(task))),
+                None => (door.upstream().map(|upstream| (upstream.clone(), name.clone())), None),
+            };
+            replace(params, "taskId", place.as_ref());
+            let named = Named { name, place, mcp_task };
+            Ok((named, std::mem::replace(&mut message.params, none())))
         }
         Method::ListResources => {
             let name = String::new();
             let place = door.upstream().map(|upstream| (upstream.clone(), String::new()));
-            Ok((Named { name, place }, std::mem::replace(&mut message.params, none())))
+            let named = Named { name, place, mcp_task: None };
+            Ok((named, std::mem::replace(&mut message.params, none())))
         }
     }
 }
@@ -241,7 +275,7 @@ fn inputs(
     let invalid = |what: &str| {
         Err(rpc::Wrong::new(StatusCode::BAD_REQUEST, rpc::INVALID_PARAMS, what.to_owned()))
     };
-    if era == Era::Legacy || !method.may_ask() {
+    if era == Era::Legacy || !method.takes_answers() {
         return Ok(None);
     }
     let Value::Object(params) = &mut message.params else { return Ok(None) };
@@ -396,11 +430,15 @@ impl Asked {
         if outcome.is_protocol_error() {
             return rpc::error_message(Some(&self.id), outcome.into_value());
         }
-        let asks = outcome.asks();
+        let kind = match (outcome.asks(), outcome.is_task()) {
+            (true, _) => Some("input_required"),
+            (false, true) => Some("task"),
+            (false, false) => None,
+        };
         let mut result = outcome.into_value();
-        if asks {
+        if let Some(kind) = kind {
             if let Value::Object(members) = &mut result {
-                let _inserted = members.insert("resultType", "input_required").is_ok();
+                let _inserted = members.insert("resultType", kind).is_ok();
             }
         } else {
             self.finish(&mut result);
@@ -412,6 +450,12 @@ impl Asked {
     fn finish(&self, result: &mut Value) {
         let kept = matches!(self.method, Method::ReadResource | Method::ListResources);
         let Value::Object(members) = result else { return };
+        if self.method == Method::GetTask {
+            // Clients know a task by the handle that they were given.
+            drop(members.remove("taskId"));
+            let _known = members.insert("taskId", self.name.as_str()).is_ok();
+            return;
+        }
         let ttl = members.remove("ttlMs").filter(|ttl| ttl.as_u64().is_some());
         if kept && self.era == Era::Modern {
             let ttl = ttl.unwrap_or(Value::Integer(0));

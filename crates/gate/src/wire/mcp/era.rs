@@ -102,6 +102,7 @@ fn mirrored(message: &Message, headers: &HeaderMap) -> Result<(), Wrong> {
     let name = match message.method.as_str() {
         "tools/call" | "prompts/get" => message.text("name"),
         "resources/read" => message.text("uri"),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => message.text("taskId"),
         _ => return Ok(()),
     };
     let header = single(headers, "mcp-name").and_then(decode);

@@ -8,6 +8,9 @@ use crate::{Gate, World, json::object, limits};
 use canonical::{Object, Value};
 use model::{ActionId, AgentName, UpstreamName, reserved};
 
+/// The extension by which an upstream may begin a task instead of answering.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 /// Results of the modern revision say how long and for whom they may be kept.
 fn listed(era: Era, name: &str, items: Vec<Value>) -> Value {
     let mut members = vec![(name, Value::Array(items))];
@@ -178,6 +181,9 @@ fn capabilities(gate: &Gate, door: &Door, agent: &AgentName, era: Era) -> Value 
     let mut members = vec![("tools", object(changing()))];
     if any(reserved::COMPLETE) {
         members.push(("completions", nothing()));
+    }
+    if any(reserved::GET_TASK) && era == Era::Modern {
+        members.push(("extensions", object([(TASKS, nothing())])));
     }
     if any(reserved::LOG) && era == Era::Legacy {
         members.push(("logging", nothing()));

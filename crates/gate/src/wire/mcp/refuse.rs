@@ -116,7 +116,8 @@ fn unstructured(result: &mut Value) {
 
 /// What a refused action is told: a tool result, or an error where there are no tool results.
 pub(super) fn told(asked: &Asked, refusal: &Refusal) -> Value {
-    let refused_inputs = asked.has_inputs() && refusal.code == Code::ProtocolInvalid;
+    let is_invalid = refusal.code == Code::ProtocolInvalid;
+    let refused_inputs = asked.has_inputs() && is_invalid && !asked.method.is_of_tasks();
     if asked.method == Method::CallTool && !refused_inputs {
         let mut result = result(&asked.name, refusal);
         if asked.shows_structure() {
@@ -127,7 +128,10 @@ pub(super) fn told(asked: &Asked, refusal: &Refusal) -> Value {
     let error = if refused_inputs {
         let message = "the request state or an answer is not one that was asked for";
         object([("code", Value::Integer(INVALID_PARAMS)), ("message", message.into())])
-    } else if telling(refusal.code) == Telling::Unknown || asked.is_no_prompt(refusal.code) {
+    } else if telling(refusal.code) == Telling::Unknown
+        || asked.is_no_prompt(refusal.code)
+        || (asked.method.is_of_tasks() && is_invalid)
+    {
         absent(asked)
     } else {
         error(refusal)
@@ -144,6 +148,9 @@ fn absent(asked: &Asked) -> Value {
             let data = object([("uri", name.into())]);
             let message = "Resource not found".into();
             object([("code", Value::Integer(code)), ("data", data), ("message", message)])
+        }
+        Method::GetTask | Method::UpdateTask | Method::CancelTask => {
+            object([("code", Value::Integer(INVALID_PARAMS)), ("message", "Task not found".into())])
         }
         Method::GetPrompt | Method::Complete | Method::CallTool => {
             let message = format!("Unknown prompt: {name}").into();

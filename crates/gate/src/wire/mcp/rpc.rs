@@ -14,6 +14,7 @@ pub(super) const INVALID_PARAMS: i64 = -32602;
 /// What revisions before 2026-07-28 say of a resource that is not there.
 pub(super) const RESOURCE_NOT_FOUND: i64 = -32002;
 pub(super) const HEADER_MISMATCH: i64 = -32020;
+const CAPABILITY_MISSING: i64 = -32021;
 pub(super) const VERSION_UNSUPPORTED: i64 = -32022;
 
 /// A message of a client.
@@ -155,6 +156,14 @@ pub(super) fn unknown_method(era: Era, id: Value, method: &str) -> Wrong {
     };
     let method: String = method.chars().take(limits::UNKNOWN_NAME).collect();
     Wrong::new(status, METHOD_NOT_FOUND, format!("method not found: {method}")).to(id)
+}
+
+/// A request about a task by a client that does not say that it knows tasks.
+pub(super) fn undeclared_tasks() -> Wrong {
+    let tasks = object([("io.modelcontextprotocol/tasks", Value::Object(Object::new()))]);
+    let needed = object([("requiredCapabilities", object([("extensions", tasks)]))]);
+    let what = "declare the extension `io.modelcontextprotocol/tasks` in this request";
+    Wrong::new(StatusCode::BAD_REQUEST, CAPABILITY_MISSING, what).with(needed)
 }
 
 /// The response that carries a result, in the form of the client's revision.
