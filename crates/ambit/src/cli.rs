@@ -456,6 +456,8 @@ pub(crate) enum KeyForm {
 pub(crate) enum Task {
     /// Open a task
     Open(TaskOpen),
+    /// End a task: its tokens, its references and those of its sub-tasks reach nothing from then on
+    End(RevokeOne),
 }
 
 /// `ambit task open`

@@ -5,9 +5,11 @@ pub(crate) mod identify;
 mod look_up;
 pub mod seats;
 pub mod strangers;
+mod task;
 
 pub(crate) use authenticate::Believed;
 pub use authenticate::{authenticate, greet};
 pub use identify::identify;
 pub use look_up::look_up;
 pub use seats::seat;
+pub use task::Tasks;

@@ -117,3 +117,5 @@ pub const MCP_WATCHED: usize = 64;
 pub const MCP_LIST_MILLIS: i64 = 30_000;
 /// Silence on an event stream after which a comment is sent: under the 30 s after which common proxies cut.
 pub const MCP_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// LIMIT: a task and its ancestors. A chain of delegations is as long at most (RFC 8693 as it is used here).
+pub const TASK_DEPTH: usize = 4;

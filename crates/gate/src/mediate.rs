@@ -280,13 +280,13 @@ impl Gate {
             let stops = self.stops.current();
             let world = self.world();
             let actor = admit::authenticate(self, &world, request)?;
-            let task = admit::identify(self, &world, &actor, request).await?;
+            let (actor, tasks) = admit::identify(self, &world, &actor, request).await?;
             let taken = match seat.take() {
                 Some(seat) => seat,
                 None => admit::seat(self, &world, &actor, request).await?,
             };
             let call = admit::look_up(self, &world, &actor, request).await?;
-            let facts = decide::context(self, &world, &actor, task, request);
+            let facts = decide::context(self, &world, &actor, tasks, request);
             let clearance = decide::evaluate(self, &world, &actor, call, facts).await?;
             let observing = !clearance.is_consequential();
             match execute::commit(self, clearance).await {

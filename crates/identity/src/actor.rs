@@ -69,6 +69,8 @@ pub struct Presented<'a> {
 pub struct Actor {
     verified: Arc<Verified>,
     proof_use: Option<(Digest, Timestamp)>,
+    /// The task that this request is narrowed to, and its human.
+    under: Option<(TaskId, Option<UserName>)>,
 }
 
 impl Actor {
@@ -76,7 +78,7 @@ impl Actor {
         verified: Arc<Verified>,
         proof_use: Option<(Digest, Timestamp)>,
     ) -> Actor {
-        Actor { verified, proof_use }
+        Actor { verified, proof_use, under: None }
     }
 
     /// The agent that acts: `agent`, which is `sub` or `act.sub`.
@@ -97,15 +99,30 @@ impl Actor {
         self.verified.instance.as_deref()
     }
 
-    /// The human it acts for: `sub`, where `act` names the agent.
+    /// The human it acts for: the one of the task that the request was narrowed to, or the token's.
     #[must_use]
     pub fn user(&self) -> Option<&UserName> {
+        match &self.under {
+            Some((_, user)) => user.as_ref(),
+            None => self.user_of_token(),
+        }
+    }
+
+    /// The task it works on: the one that the request was narrowed to, or the token's.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskId> {
+        self.under.as_ref().map(|(task, _)| *task).or(self.verified.task)
+    }
+
+    /// The human that the token names: `sub`, where `act` names the agent.
+    #[must_use]
+    pub fn user_of_token(&self) -> Option<&UserName> {
         self.verified.user.as_ref()
     }
 
-    /// The task it works on.
+    /// The task that the token names.
     #[must_use]
-    pub fn task(&self) -> Option<TaskId> {
+    pub fn task_of_token(&self) -> Option<TaskId> {
         self.verified.task
     }
 
@@ -144,6 +161,12 @@ impl Actor {
 
     /// The same caller in what follows from its request: the proof is used up by the request's own record.
     pub fn following(&self) -> Actor {
-        Actor { verified: Arc::clone(&self.verified), proof_use: None }
+        Actor { proof_use: None, ..self.narrowed(self.under.clone()) }
+    }
+
+    /// The same request, narrowed to a task of this agent and to the human whom it is for. That the task is this
+    /// agent's, and that neither widens what the token says, is checked by whoever keeps the tasks.
+    pub fn narrowed(&self, under: Option<(TaskId, Option<UserName>)>) -> Actor {
+        Actor { verified: Arc::clone(&self.verified), proof_use: self.proof_use, under }
     }
 }

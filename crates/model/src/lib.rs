@@ -12,6 +12,7 @@ pub mod limits;
 pub mod name;
 pub mod record;
 pub mod reserved;
+pub mod task;
 pub mod time;
 
 pub use action::{Decision, Effect, RiskTier, Sink};
@@ -19,4 +20,5 @@ pub use code::Code;
 pub use digest::Digest;
 pub use id::{AskId, EntryId, TaskId, TokenId, TraceId};
 pub use name::{ActionId, AgentName, Name, NameError, PartyName, UpstreamName, UserName};
+pub use task::{InputTrust, OpenedBy, TriggerKind};
 pub use time::{Duration, Timestamp};

@@ -162,6 +162,7 @@ fn facts() -> Facts {
         development: false,
         user_groups: BTreeSet::from([name("staff"), name("it")]),
         task: None,
+        within: Vec::new(),
         approval: None,
         edge: "mcp",
     }

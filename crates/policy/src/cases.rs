@@ -2,12 +2,13 @@
 
 use crate::compiled::Compiled;
 use crate::explain::{Explanation, why};
-use crate::facts::{Facts, Subject, TaskFacts};
+use crate::facts::{Facts, Subject};
+use crate::task::{TaskFacts, Trigger};
 use canonical::{Limits, Value};
 use model::declared::Case;
 use model::{
-    ActionId, AgentName, Code, Decision, Duration, EntryId, Name, TaskId, Timestamp, TraceId,
-    UserName,
+    ActionId, AgentName, Code, Decision, Duration, EntryId, Name, OpenedBy, TaskId, Timestamp,
+    TraceId, UserName,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -76,6 +77,7 @@ impl Compiled {
             development: false,
             user_groups: user.and_then(|user| people.get(&user).cloned()).unwrap_or_default(),
             task: task.map(Arc::new),
+            within: Vec::new(),
             approval: None,
             edge: match slice.entry().kind {
                 model::declared::UpstreamKind::Mcp => "mcp",
@@ -138,7 +140,11 @@ fn task(question: &Question, (intent, params): &(Name, Value), now: Timestamp) -
         intent: Some(intent.clone()),
         params: params.clone(),
         expires: now.after(Duration::seconds(60)),
-        trigger: "test".to_owned(),
+        trigger: Trigger::named("test"),
+        instance: None,
+        opened_by: OpenedBy::Operator,
+        client: None,
+        parent: None,
     }
 }
 

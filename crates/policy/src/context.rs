@@ -97,18 +97,20 @@ fn task(call: &Call, facts: &Facts) -> Result<RestrictedExpression, ContextError
         Some((name.clone(), value))
     });
     let params = RestrictedExpression::new_record(params).map_err(|_| ContextError::Malformed)?;
-    let id = ("id", text(&task.id.to_string()));
-    let trigger = ("trigger", text(&task.trigger));
-    match &task.intent {
-        None => fields([id, ("params", params), trigger]),
-        Some(intent) => {
-            fields([id, ("intent", text(intent.as_str())), ("params", params), trigger])
-        }
-    }
+    let known = [
+        ("id", text(&task.id.to_string())),
+        ("input_trust", text(task.trigger.trust.as_str())),
+        ("opened_by", text(task.opened_by.as_str())),
+        ("params", params),
+        ("trigger", text(&task.trigger.reference)),
+        ("trigger_kind", text(task.trigger.kind.as_str())),
+    ];
+    let intent = task.intent.as_ref().map(|intent| ("intent", text(intent.as_str())));
+    fields(known.into_iter().chain(intent))
 }
 
-fn fields<const N: usize>(
-    fields: [(&str, RestrictedExpression); N],
+fn fields<'a>(
+    fields: impl IntoIterator<Item = (&'a str, RestrictedExpression)>,
 ) -> Result<RestrictedExpression, ContextError> {
     let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
     RestrictedExpression::new_record(fields).map_err(|_| ContextError::Malformed)

@@ -124,7 +124,7 @@ pub(crate) fn evaluate_with(
     if subject.version != slice.principal.version || subject.agent != slice.principal.name {
         return Ruling::undecidable("the slice belongs to another agent or version");
     }
-    if let Some(task) = &facts.task {
+    for task in facts.task.iter().chain(&facts.within) {
         if task.agent != subject.agent || task.user != subject.user {
             return Ruling::deny(Code::OutsideIntent, "the task is another agent's or user's");
         }
@@ -180,8 +180,7 @@ fn passes(
     facts: &Facts,
 ) -> Result<(Pass, Option<Pass>), String> {
     let slice = call.slice();
-    let task = facts.task.as_deref();
-    let intent = slice.published.intents.allow(task, slice.number, slice.grant, call.object());
+    let intent = slice.published.intents.allow(facts, slice.number, slice.grant, call.object());
     let served = slice.principal.serves(subject.user.as_ref(), &facts.user_groups);
     let conditions = set.conditions(intent.is_ok() && served && call.extra.is_empty());
     complete(conditions, slice)?;

@@ -6,7 +6,7 @@ use crate::decide::Reason;
 use crate::evidence::Decided;
 use crate::facts::{Facts, Subject};
 use canonical::Writer;
-use model::{AskId, Code, Decision, Digest};
+use model::{AskId, Code, Decision, Digest, Name};
 
 /// What an envelope says; members that are `None` are left out.
 struct Envelope<'a> {
@@ -83,7 +83,8 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     let mut writer = Writer::new(&mut out);
     let ask = envelope.ask.map(|ask| ask.to_string());
     let instance = subject.instance.as_deref();
-    let intent = facts.task.as_ref().and_then(|task| task.intent.as_ref());
+    let opened = facts.task.as_deref();
+    let intent = opened.and_then(|task| task.intent.as_ref());
     let task = subject.task.map(|task| task.to_string());
     writer.begin_object();
     writer.field_str("action", envelope.action);
@@ -92,6 +93,7 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     writer.field_bool("bound", subject.bound);
     writer.field_str("boundary", if facts.development { "development" } else { "production" });
     text(&mut writer, "catalog", catalogued.map(|entry| entry.digest.to_string()).as_deref());
+    text(&mut writer, "client", opened.and_then(|task| task.client.as_ref()).map(Name::as_str));
     text(&mut writer, "code", envelope.code.map(Code::slug));
     if let Some(entry) = catalogued {
         writer.field_bool("consequential", entry.is_consequential());
@@ -114,8 +116,10 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     writer.field_str("edge", facts.edge);
     text(&mut writer, "effect", catalogued.map(|entry| entry.action.effect.as_str()));
     writer.field_str("entry", &facts.entry.to_string());
+    text(&mut writer, "input_trust", opened.map(|task| task.trigger.trust.as_str()));
     text(&mut writer, "instance", instance);
-    text(&mut writer, "intent", intent.map(model::Name::as_str));
+    text(&mut writer, "intent", intent.map(Name::as_str));
+    text(&mut writer, "opened_by", opened.map(|task| task.opened_by.as_str()));
     text(&mut writer, "policies", envelope.policies.map(|digest| digest.to_string()).as_deref());
     reasons(&mut writer, envelope.reasons);
     text(&mut writer, "risk", catalogued.map(|entry| entry.action.risk.as_str()));
@@ -125,6 +129,7 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     text(&mut writer, "sink", catalogued.map(|entry| entry.action.sink.as_str()));
     text(&mut writer, "task", task.as_deref());
     writer.field_str("trace", &facts.trace.to_string());
+    text(&mut writer, "trigger_kind", opened.map(|task| task.trigger.kind.as_str()));
     text(&mut writer, "upstream", catalogued.map(|entry| entry.id.upstream.as_str()));
     writer.field_int("v", 1);
     writer.field_str("version", &subject.version.to_string());
@@ -185,10 +190,17 @@ pub(crate) fn subject(subject: &Subject, facts: &Facts) -> Vec<u8> {
     if let Some(task) = &facts.task {
         writer.field_str("task_expires", &task.expires.0.to_string());
         writer.field_value("task_params", &task.params);
-        writer.field_str("trigger", &task.trigger);
+        writer.field_str("trigger", &task.trigger.reference);
     }
     if let Some(user) = &subject.user {
         writer.field_str("user", user.as_str());
+    }
+    if !facts.within.is_empty() {
+        writer.field_array("within");
+        for task in &facts.within {
+            writer.item_value(&task.to_value());
+        }
+        writer.end();
     }
     writer.end();
     let complete = writer.finish();

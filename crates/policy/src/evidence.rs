@@ -80,7 +80,7 @@ impl Decided {
     }
 
     fn subjects(&self) -> &Subjects {
-        self.subjects.get_or_init(|| Subjects::of(&self.subject, &self.call))
+        self.subjects.get_or_init(|| Subjects::of(&self.subject, &self.facts, &self.call))
     }
 
     /// Everybody and everything whose revocation refuses this call.

@@ -66,8 +66,7 @@ pub fn why(compiled: &Compiled, subject: &Subject, call: &Call, facts: &Facts) -
     let slice = call.slice();
     let ruling = evaluate(subject, call, facts);
     let published = &compiled.published;
-    let task = facts.task.as_deref();
-    let intent = slice.published.intents.allow(task, slice.number, slice.grant, call.object());
+    let intent = slice.published.intents.allow(facts, slice.number, slice.grant, call.object());
     let mut findings = Vec::new();
     if let Some(asked) = asked_of_cedar(subject, call, facts, intent.is_ok()) {
         let deciding = slice

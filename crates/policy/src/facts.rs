@@ -1,5 +1,6 @@
 //! What a decision may read beside actor and call, and its form in records.
 
+use crate::task::TaskFacts;
 use canonical::{Object, Value};
 use model::{
     AgentName, AskId, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId, UserName,
@@ -18,7 +19,7 @@ pub struct Subject {
     pub instance: Option<String>,
     /// The human acted for.
     pub user: Option<UserName>,
-    /// The task of the token.
+    /// The task that it works on.
     pub task: Option<TaskId>,
     /// The token; `None` for a question of what would be.
     pub token: Option<TokenId>,
@@ -63,31 +64,15 @@ pub struct Facts {
     pub development: bool,
     /// The groups of the human acted for.
     pub user_groups: BTreeSet<Name>,
-    /// The task of the token.
+    /// The task that the call is made under.
     pub task: Option<Arc<TaskFacts>>,
+    /// Every other task whose reach bounds this call: the ancestors of the task, and the task of the token where the
+    /// call names another one.
+    pub within: Vec<Arc<TaskFacts>>,
     /// An approval of this very action, when it is used.
     pub approval: Option<Approval>,
     /// Through which door: `mcp` or `http`.
     pub edge: &'static str,
-}
-
-/// A task as it was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskFacts {
-    /// The task.
-    pub id: TaskId,
-    /// Who works on it.
-    pub agent: AgentName,
-    /// For whom.
-    pub user: Option<UserName>,
-    /// What kind of task it is.
-    pub intent: Option<Name>,
-    /// The values of the intent's parameters, an object.
-    pub params: Value,
-    /// Until when.
-    pub expires: Timestamp,
-    /// What caused it.
-    pub trigger: String,
 }
 
 /// A human's yes to one action.
@@ -112,60 +97,16 @@ pub enum FactsError {
     Member(&'static str),
 }
 
-impl TaskFacts {
-    /// The form in stored rows and records: members `agent`, `expires` (microseconds as text),
-    /// `id`, `intent`, `params`, `trigger`, `user`, `v`.
-    #[must_use]
-    pub fn to_value(&self) -> Value {
-        object([
-            ("agent", Value::from(self.agent.as_str())),
-            ("expires", Value::from(self.expires.0.to_string())),
-            ("id", Value::from(self.id.to_string())),
-            ("intent", text_or_null(self.intent.as_ref())),
-            ("params", self.params.clone()),
-            ("trigger", Value::from(self.trigger.as_str())),
-            ("user", self.user.as_ref().map_or(Value::Null, |user| Value::from(user.as_str()))),
-            ("v", Value::Integer(1)),
-        ])
-    }
-
-    /// The canonical bytes of [`TaskFacts::to_value`].
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.to_value().to_bytes()
-    }
-
-    /// Reads what [`TaskFacts::to_value`] gives.
-    pub fn from_value(value: &Value) -> Result<TaskFacts, FactsError> {
-        let members = Members(value);
-        members.version()?;
-        let params = value.get("params").filter(|params| params.as_object().is_some());
-        Ok(TaskFacts {
-            id: members.read("id", TaskId::parse)?,
-            agent: members.read("agent", |text| Name::new(text).ok())?,
-            user: members.optional("user", |text| UserName::new(text).ok())?,
-            intent: members.optional("intent", |text| Name::new(text).ok())?,
-            params: params.cloned().ok_or(FactsError::Member("params"))?,
-            expires: members.read("expires", |text| text.parse().ok().map(Timestamp))?,
-            trigger: members.read("trigger", |text| Some(text.to_owned()))?,
-        })
-    }
-
-    /// Reads what [`TaskFacts::to_bytes`] gives.
-    pub fn from_bytes(bytes: &[u8]) -> Result<TaskFacts, FactsError> {
-        TaskFacts::from_value(&canonical::parse(bytes, &canonical::Limits::FRAME)?)
-    }
-}
-
 impl Facts {
     /// The form in records: members `approval`, `control_revision`, `development`, `edge`,
-    /// `entry`, `groups`, `now` (microseconds as text), `task`, `trace`, `v`.
+    /// `entry`, `groups`, `now` (microseconds as text), `task`, `trace`, `v`, and `within` where
+    /// there are tasks around the task.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let groups = self.user_groups.iter().map(|group| Value::from(group.as_str())).collect();
         let approval = self.approval.as_ref().map_or(Value::Null, Approval::to_value);
         let task = self.task.as_ref().map_or(Value::Null, |task| task.to_value());
-        object([
+        let mut value = object([
             ("approval", approval),
             ("control_revision", Value::from(self.control_revision.to_string())),
             ("development", Value::Bool(self.development)),
@@ -176,7 +117,12 @@ impl Facts {
             ("task", task),
             ("trace", Value::from(self.trace.to_string())),
             ("v", Value::Integer(1)),
-        ])
+        ]);
+        if let (Value::Object(members), false) = (&mut value, self.within.is_empty()) {
+            let within = self.within.iter().map(|task| task.to_value()).collect();
+            let _new_name = members.insert("within", Value::Array(within)).is_ok();
+        }
+        value
     }
 
     /// The canonical bytes of [`Facts::to_value`].
@@ -201,6 +147,7 @@ impl Facts {
             development: development.ok_or(FactsError::Member("development"))?,
             user_groups: names(groups).ok_or(FactsError::Member("groups"))?,
             task: present("task").map(TaskFacts::from_value).transpose()?.map(Arc::new),
+            within: within(value)?,
             approval: present("approval").map(Approval::from_value).transpose()?,
             edge: members.read("edge", edge)?,
         })
@@ -236,6 +183,13 @@ impl Approval {
     }
 }
 
+/// The tasks around a task, from records.
+pub(crate) fn within(value: &Value) -> Result<Vec<Arc<TaskFacts>>, FactsError> {
+    let Some(within) = value.get("within") else { return Ok(Vec::new()) };
+    let within = within.as_array().ok_or(FactsError::Member("within"))?;
+    within.iter().map(|task| TaskFacts::from_value(task).map(Arc::new)).collect()
+}
+
 /// The doors that there are.
 pub(crate) fn edge(text: &str) -> Option<&'static str> {
     ["mcp", "http"].into_iter().find(|edge| *edge == text)
@@ -249,10 +203,6 @@ pub(crate) fn names(values: &[Value]) -> Option<BTreeSet<Name>> {
 /// An object of members whose names differ, by construction.
 pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     Value::Object(Object::try_from_members(members).unwrap_or_default())
-}
-
-fn text_or_null(name: Option<&Name>) -> Value {
-    name.map_or(Value::Null, |name| Value::from(name.as_str()))
 }
 
 /// Reads members that are text.

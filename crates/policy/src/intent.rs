@@ -2,7 +2,8 @@
 
 use crate::agent::Grant;
 use crate::catalog::Catalog;
-use crate::facts::TaskFacts;
+use crate::facts::Facts;
+use crate::task::TaskFacts;
 use canonical::{Object, Value};
 use model::declared::{ActionPattern, Constraint, Declared};
 use model::{Name, RiskTier};
@@ -66,18 +67,29 @@ impl Intents {
         Intents { allowed }
     }
 
-    /// Whether the action may be done under this task, or without one.
+    /// Whether the action may be done under the task of these facts and all those around it, or without one.
     pub(crate) fn allow(
         &self,
-        task: Option<&TaskFacts>,
+        facts: &Facts,
         action: u32,
         grant: Grant,
         arguments: &Object,
     ) -> Result<(), Outside> {
-        let intent = task.and_then(|task| Some((task, task.intent.as_ref()?)));
-        let Some((task, intent)) = intent else {
-            return if grant == Grant::ByIntent { Err(Outside::NoTask) } else { Ok(()) };
-        };
+        let named = facts.task.as_ref().is_some_and(|task| task.intent.is_some());
+        if grant == Grant::ByIntent && !named {
+            return Err(Outside::NoTask);
+        }
+        let all = facts.task.iter().chain(&facts.within);
+        all.into_iter().try_for_each(|task| self.allow_under(task, action, arguments))
+    }
+
+    fn allow_under(
+        &self,
+        task: &TaskFacts,
+        action: u32,
+        arguments: &Object,
+    ) -> Result<(), Outside> {
+        let Some(intent) = &task.intent else { return Ok(()) };
         let actions = self.allowed.get(intent).ok_or_else(|| Outside::Unknown(intent.clone()))?;
         let constraints = actions.get(&action).ok_or_else(|| Outside::Action(intent.clone()))?;
         for (argument, constraint) in constraints {

@@ -40,6 +40,7 @@ mod schema;
 mod shape;
 mod slice;
 mod subjects;
+mod task;
 #[cfg(test)]
 mod tests;
 mod written;
@@ -54,11 +55,12 @@ pub use difference::{Difference, Direction};
 pub use digest::subject_digest;
 pub use evidence::{Ask, AskRecord, Clearance, Consultation, Denial, Refused, binding};
 pub use explain::{Checked, Explanation, Finding, why};
-pub use facts::{Approval, Facts, FactsError, Subject, TaskFacts};
+pub use facts::{Approval, Facts, FactsError, Subject};
 pub use problem::{Place, Problem};
 pub use scan::Scan;
 pub use slice::Slice;
 pub use subjects::{Subjects, everything};
+pub use task::{TaskFacts, Trigger, Widens, narrows};
 
 use model::{ActionId, Digest};
 use std::collections::BTreeMap;

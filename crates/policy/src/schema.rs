@@ -105,9 +105,12 @@ fn task(declared: &Declared) -> Value {
         .collect();
     record(&[
         ("id", text()),
+        ("input_trust", text()),
         ("intent", optional(text())),
+        ("opened_by", text()),
         ("params", record(&params)),
         ("trigger", text()),
+        ("trigger_kind", text()),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::digest::subject_digest;
-use crate::facts::Subject;
+use crate::facts::{Facts, Subject};
 use model::{Code, Digest, UserName};
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Subjects {
 }
 
 impl Subjects {
-    pub(crate) fn of(subject: &Subject, call: &Call) -> Subjects {
+    pub(crate) fn of(subject: &Subject, facts: &Facts, call: &Call) -> Subjects {
         let agent = &call.slice().agent.subjects;
         let entry = call.entry();
         let mut all = Vec::with_capacity(12);
@@ -25,6 +25,9 @@ impl Subjects {
         };
         add("instance", subject.instance.clone());
         add("task", subject.task.map(|task| task.to_string()));
+        for task in &facts.within {
+            add("task", Some(task.id.to_string()));
+        }
         add("token", subject.token.map(|token| token.to_string()));
         add("user", subject.user.as_ref().map(UserName::to_string));
         let identities = all.len();

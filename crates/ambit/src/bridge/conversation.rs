@@ -3,7 +3,7 @@
 
 use super::{
     answer,
-    holder::{Holder, TASK, Use, jittered},
+    holder::{Holder, Use, jittered},
     message::{Message, SESSION, VERSION_HEADER},
     reach::Trouble,
     told::Told,
@@ -114,7 +114,7 @@ impl Conversation {
                 return Ok(Reply::Whole(Whole { status, session: None, body }));
             }
             let base = self.holder.base().await?;
-            self.holder.spent(&self.purpose(&base, message, extra)).await;
+            self.holder.spent(&self.purpose(&base)).await;
             response = self.deliver(message, extra).await?;
         }
         Err(Trouble::NoToken("its tokens are outdated as soon as they are issued".to_owned()))
@@ -125,7 +125,7 @@ impl Conversation {
         let session = self.session.lock().await.clone();
         session.id.as_ref()?;
         let url = format!("{}{}", self.holder.base().await.ok()?, self.path);
-        let purpose = self.holder.purpose(url.clone(), None);
+        let purpose = self.holder.purpose(url.clone());
         let mut headers = self.holder.prove(&Method::GET, &url, &purpose).await.ok()?;
         headers.extend(session.headers());
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
@@ -237,7 +237,7 @@ impl Conversation {
                     }
                     renewed = true;
                     let base = self.holder.base().await?;
-                    let purpose = self.purpose(&base, message, extra);
+                    let purpose = self.purpose(&base);
                     self.holder.disbelieved(&response, &purpose).await;
                 }
                 Err(Trouble::Away(_)) if Instant::now() + pause < end => {
@@ -280,7 +280,7 @@ impl Conversation {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let both = HeaderValue::from_static("application/json, text/event-stream");
         headers.insert(header::ACCEPT, both);
-        let purpose = self.purpose(&base, message, extra);
+        let purpose = self.purpose(&base);
         headers.extend(self.holder.prove(&Method::POST, &url, &purpose).await?);
         let request = Request::post(&url).body(Full::new(message.bytes.clone()));
         let mut request = request.map_err(|error| Trouble::NoToken(error.to_string()))?;
@@ -288,10 +288,8 @@ impl Conversation {
         self.holder.exchange(request).await
     }
 
-    /// A token of the task that the message names; what does not fit together is for the gate to refuse.
-    fn purpose(&self, base: &str, message: &Message, extra: &HeaderMap) -> Use {
-        let header = extra.get(TASK).and_then(|task| task.to_str().ok());
-        self.holder.purpose(format!("{base}{}", self.path), header.or_else(|| message.task()))
+    fn purpose(&self, base: &str) -> Use {
+        self.holder.purpose(format!("{base}{}", self.path))
     }
 
     /// The gate answered.

@@ -2,7 +2,7 @@
 
 use super::{
     conversation::{Conversation, Event, Events, Reply},
-    holder::{Holder, TASK, Use, jittered, random_hex},
+    holder::{Holder, Use, jittered, random_hex},
     message::{Message, SESSION},
     reach::Trouble,
     told::Told,
@@ -311,11 +311,10 @@ struct Asked {
 }
 
 impl Asked {
-    /// What its token must be good for: the door that it is for, and the task that it names.
+    /// What its token must be good for: the door that it is for.
     fn purpose(&self, holder: &Holder, base: &str) -> Use {
         let door: Vec<&str> = self.path.split('/').take(3).collect();
-        let task = self.headers.get(TASK).and_then(|task| task.to_str().ok());
-        holder.purpose(format!("{base}{}", door.join("/")), task)
+        holder.purpose(format!("{base}{}", door.join("/")))
     }
 }
 

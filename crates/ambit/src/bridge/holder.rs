@@ -26,8 +26,6 @@ use zeroize::Zeroizing;
 
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-/// The task that a request names.
-pub(super) const TASK: HeaderName = HeaderName::from_static("ambit-task");
 
 /// An agent's key and its tokens.
 pub(super) struct Holder {
@@ -87,10 +85,10 @@ impl Holder {
         *self.base.lock().await = None;
     }
 
-    /// What a request needs: the task that it names, or the bridge's own.
-    pub(super) fn purpose(&self, audience: String, named: Option<&str>) -> Use {
-        let own = || self.task.map(|task| task.to_string());
-        Use { audience, task: named.map(str::to_owned).or_else(own) }
+    /// What a token must be good for: a door, and the bridge's own task. A request that names a task refers to it, and
+    /// needs no token of its own.
+    pub(super) fn purpose(&self, audience: String) -> Use {
+        Use { audience, task: self.task.map(|task| task.to_string()) }
     }
 
     /// The token for a use is not taken any more.

@@ -43,11 +43,6 @@ impl Message {
         self.value.get("params")?.get("_meta")?.get(VERSION)?.as_str()
     }
 
-    /// The task that it names.
-    pub(super) fn task(&self) -> Option<&str> {
-        self.value.get("params")?.get("_meta")?.get("dev.ambit/task")?.as_str()
-    }
-
     /// Whether it belongs to a session.
     pub(super) fn is_legacy(&self) -> bool {
         self.version().is_none() && self.method() != Some("server/discover")

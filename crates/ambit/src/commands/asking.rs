@@ -74,6 +74,12 @@ async fn ask(
     Ok(Exit::Ok)
 }
 
+/// The end of a task is its revocation.
+fn ending(task: cli::RevokeOne) -> (PathBuf, Request, People) {
+    let request = Request::Revoke { kind: Which::Task, name: task.name, reason: task.reason };
+    (task.data.data, request, views::members)
+}
+
 /// Commands that are one request and one answer.
 fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
     Ok(match command {
@@ -83,6 +89,7 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             let cli::Rollback { revision, reason, skip_tests, data } = options;
             (data.data, Request::Rollback { revision, reason, skip_tests }, views::applied)
         }
+        Command::Task(Task::End(options)) => ending(options),
         Command::Task(Task::Open(options)) => {
             let params = pairs(&options.params)?;
             let cli::TaskOpen { agent, intent, user, trigger, data, .. } = options;

@@ -4,11 +4,11 @@ use super::{agent_name, usage};
 use crate::{app::App, control::Failed, exit::Exit, limits};
 use canonical::Object;
 use model::{
-    Digest, Name, TaskId, UserName,
+    Digest, Name, OpenedBy, TaskId, UserName,
     declared::{Intent, ParamType},
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
-use policy::TaskFacts;
+use policy::{TaskFacts, Trigger};
 use serde_json::{Map, Value, json};
 
 /// What was asked for.
@@ -61,7 +61,11 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
         intent: Some(name),
         params: canonical::Value::Object(params),
         expires: now.after(limits::TASK_LIFE),
-        trigger: asked.trigger,
+        trigger: Trigger::named(asked.trigger),
+        instance: None,
+        opened_by: OpenedBy::Operator,
+        client: None,
+        parent: None,
     };
     let answer = json!({
         "task": task.id.to_string(),
@@ -148,7 +152,7 @@ impl Recordable for Opened {
         ]);
         let subject = gate::json::object([
             ("task_params", self.task.params.clone()),
-            ("trigger", self.task.trigger.as_str().into()),
+            ("trigger", self.task.trigger.reference.as_str().into()),
             (
                 "user",
                 self.task.user.as_ref().map_or(canonical::Value::Null, |user| user.as_str().into()),

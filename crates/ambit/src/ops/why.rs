@@ -7,8 +7,8 @@ use super::{
 use crate::{app::App, views};
 use gate::World;
 use model::{
-    ActionId, AskId, Code, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId,
-    record::RecordKind,
+    ActionId, AskId, Code, Digest, EntryId, InputTrust, Name, OpenedBy, TaskId, Timestamp, TokenId,
+    TraceId, TriggerKind, record::RecordKind,
 };
 use policy::{Approval, Compiled, Explanation, Facts, Subject, TaskFacts};
 use serde_json::{Value, json};
@@ -298,6 +298,7 @@ fn facts(
         development: text(envelope, "boundary").as_deref() == Some("development"),
         user_groups: groups.unwrap_or_default(),
         task: task(envelope, subject, subject_bytes).map(Arc::new),
+        within: within(subject_bytes)?,
         approval: approval(envelope),
         edge: if text(envelope, "edge").as_deref() == Some("http") { "http" } else { "mcp" },
     })
@@ -312,8 +313,31 @@ fn task(envelope: &Value, subject: &Value, subject_bytes: &[u8]) -> Option<TaskF
         intent: text(envelope, "intent").and_then(|intent| Name::new(&intent).ok()),
         params,
         expires: text(subject, "task_expires").and_then(|at| at.parse().ok()).map(Timestamp)?,
-        trigger: text(subject, "trigger").unwrap_or_default(),
+        trigger: policy::Trigger {
+            kind: word_of(envelope, "trigger_kind", TriggerKind::parse)
+                .unwrap_or(TriggerKind::Message),
+            trust: word_of(envelope, "input_trust", InputTrust::parse)
+                .unwrap_or(InputTrust::Untrusted),
+            ..policy::Trigger::named(text(subject, "trigger").unwrap_or_default())
+        },
+        opened_by: word_of(envelope, "opened_by", OpenedBy::parse).unwrap_or(OpenedBy::Operator),
+        client: text(envelope, "client").and_then(|client| Name::new(&client).ok()),
+        instance: None,
+        parent: None,
     })
+}
+
+/// The value of a word in an envelope; one written before the word was is read as absent.
+fn word_of<T>(envelope: &Value, member: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    parse(&text(envelope, member)?)
+}
+
+/// The tasks around the task; `None` if they cannot be read, since fewer would decide more.
+fn within(subject: &[u8]) -> Option<Vec<Arc<TaskFacts>>> {
+    let subject = canonical_of(subject)?;
+    let Some(within) = subject.get("within") else { return Some(Vec::new()) };
+    let read = |task| TaskFacts::from_value(task).ok().map(Arc::new);
+    within.as_array()?.iter().map(read).collect()
 }
 
 fn approval(envelope: &Value) -> Option<Approval> {

@@ -1,27 +1,47 @@
 //! Resolves the actor's standing: registered, current version, not revoked; and the task it works on.
 
+use super::task::{self, Tasks};
 use crate::{ActionRequest, Gate, Refusal, World, settle};
 use identity::Actor;
-use model::{Code, UpstreamName};
+use model::{Code, Digest, UpstreamName};
 use policy::{TaskFacts, everything, subject_digest};
 use std::sync::Arc;
 
-/// Checks that the actor may act at all, and finds its task.
+/// Checks that the actor may act at all, and narrows it to its task.
 pub async fn identify(
     gate: &Gate,
     world: &World,
     actor: &Actor,
     request: &ActionRequest,
-) -> Result<Option<Arc<TaskFacts>>, Refusal> {
+) -> Result<(Actor, Tasks), Refusal> {
     if let Err(code) = standing(gate, world, actor, Some(&request.upstream)) {
         return Err(settle::refuse(gate, world, actor, request, code, None).await);
     }
-    match task(gate, actor, request) {
-        Ok(task) => Ok(task),
+    let (actor, tasks) = match task::resolve(gate, actor, request.task) {
+        Ok(resolved) => resolved,
         Err((code, detail)) => {
-            Err(settle::refuse(gate, world, actor, request, code, Some(detail.into())).await)
+            return Err(
+                settle::refuse(gate, world, actor, request, code, Some(detail.into())).await
+            );
         }
+    };
+    // Whom a reference names was not looked at before.
+    let of_others = |stopped: &dyn Fn(&Digest) -> bool| {
+        let task = |task: &Arc<TaskFacts>| stopped(&subject_digest("task", &task.id.to_string()));
+        let user = actor.user().map(|user| subject_digest("user", user.as_str()));
+        tasks.within.iter().any(task) || user.is_some_and(|user| stopped(&user))
+    };
+    if is_stopped(gate, of_others) {
+        return Err(settle::refuse(gate, world, &actor, request, Code::Revoked, None).await);
     }
+    Ok((actor, tasks))
+}
+
+/// Whether any of those is stopped whom this asks for.
+pub(super) fn is_stopped(gate: &Gate, asks: impl FnOnce(&dyn Fn(&Digest) -> bool) -> bool) -> bool {
+    let stops = gate.stops.current();
+    let obeyed = gate.settings.guards.revocation && !stops.is_empty();
+    obeyed && asks(&|subject| stops.contains(subject))
 }
 
 /// Refuses an agent that is unknown, another version, revoked or frozen, and what goes to a frozen upstream.
@@ -73,31 +93,4 @@ fn stopped(
         return Err(Code::Frozen);
     }
     Ok(())
-}
-
-fn task(
-    gate: &Gate,
-    actor: &Actor,
-    request: &ActionRequest,
-) -> Result<Option<Arc<TaskFacts>>, (Code, &'static str)> {
-    let of_token = actor.task();
-    if request.task.is_some() && request.task != of_token {
-        return Err((Code::OutsideIntent, "the task reference is not the task of the token"));
-    }
-    let Some(id) = of_token else { return Ok(None) };
-    let gone = (Code::OutsideIntent, "the task of the token does not exist or has ended");
-    let task = match gate.tasks.get(&id) {
-        Some(task) => task,
-        None => {
-            let row = gate.store.live(&format!("task/{id}")).ok_or(gone)?;
-            let task = Arc::new(TaskFacts::from_bytes(&row).map_err(|_| gone)?);
-            gate.tasks.insert(id, Arc::clone(&task));
-            task
-        }
-    };
-    let fits = task.agent == *actor.agent() && task.user.as_ref() == actor.user();
-    if !fits || task.expires <= gate.clock.now() {
-        return Err(gone);
-    }
-    Ok(Some(task))
 }

@@ -1,17 +1,16 @@
 //! Gathers what the decision may read beside actor and call.
 
-use crate::{ActionRequest, Gate, World};
+use crate::{ActionRequest, Gate, World, admit::Tasks};
 use identity::Actor;
 use model::EntryId;
-use policy::{Facts, TaskFacts};
-use std::sync::Arc;
+use policy::Facts;
 
 /// The facts of this call, without any approval.
 pub fn context(
     gate: &Gate,
     world: &World,
     actor: &Actor,
-    task: Option<Arc<TaskFacts>>,
+    tasks: Tasks,
     request: &ActionRequest,
 ) -> Facts {
     let now = gate.clock.now();
@@ -25,7 +24,8 @@ pub fn context(
             .user()
             .and_then(|user| world.people.get(user).cloned())
             .unwrap_or_default(),
-        task,
+        task: tasks.task,
+        within: tasks.within,
         approval: None,
         edge: request.edge.as_str(),
     }

@@ -129,6 +129,7 @@ impl Initiator {
             ("session", format!("{session:032x}").into()),
             ("upstream", self.upstream.as_str().into()),
         ];
+        held.extend(self.actor.task().map(|task| ("task", task.to_string().into())));
         held.extend(self.actor.user().map(|user| ("user", user.as_str().into())));
         let handle = gate.seal(Purpose::Question, &object(held), limits::MCP_ROUND);
         let handle = handle.ok_or("the question is too long for a handle")?;
@@ -178,18 +179,19 @@ pub async fn decide_initiated(
 /// Decides and opens what follows from a request whose caller is known already.
 pub(crate) async fn authorize_following(
     gate: &Gate,
-    actor: &Actor,
+    caller: &Actor,
     request: &ActionRequest,
 ) -> Result<Authorized, Refusal> {
-    let actor = &actor.following();
+    let caller = &caller.following();
     let mut last = Refusal::new(Code::Undecidable, request.trace);
     for _ in 0..limits::MAX_DECISIONS {
         let stops = gate.stops.current();
         let world = gate.world();
-        let task = admit::identify(gate, &world, actor, request).await?;
+        let (actor, tasks) = admit::identify(gate, &world, caller, request).await?;
+        let actor = &actor;
         let seat = admit::seat(gate, &world, actor, request).await?;
         let call = admit::look_up(gate, &world, actor, request).await?;
-        let facts = decide::context(gate, &world, actor, task, request);
+        let facts = decide::context(gate, &world, actor, tasks, request);
         let clearance = decide::evaluate(gate, &world, actor, call, facts).await?;
         match super::commit(gate, clearance).await {
             Ok(departure) => {

@@ -2,7 +2,9 @@
 
 use super::repeats::{is_final, same_call};
 use crate::{
-    ActionRequest, Gate, Refusal, World, decide, limits,
+    ActionRequest, Gate, Refusal, World,
+    admit::Tasks,
+    decide, limits,
     mediate::{decide_again, refusal_of},
 };
 use identity::Actor;
@@ -54,7 +56,7 @@ pub async fn refuse(
     code: Code,
     detail: Option<String>,
 ) -> Refusal {
-    let facts = decide::context(gate, world, actor, None, request);
+    let facts = decide::context(gate, world, actor, Tasks::default(), request);
     let operation: String = request.operation.chars().take(limits::UNKNOWN_NAME).collect();
     let action = format!("{}.{operation}", request.upstream);
     let refused = Refused::unmatched(actor, &action, None, (code, detail.as_deref()), &facts);

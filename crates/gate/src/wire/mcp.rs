@@ -280,7 +280,8 @@ async fn replied(
         operation,
         trace: visit.trace,
         traceparent: None,
-        task: visit.task,
+        // An answer is given under the task of the call that it was asked in.
+        task: visit.task.or_else(|| text("task").and_then(|task| TaskId::parse(&task))),
         outbound: Outbound::Reply(Box::new(Replying {
             reply_to: reply_to.clone(),
             user: text("user"),

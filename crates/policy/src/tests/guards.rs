@@ -3,6 +3,7 @@
 use super::world::{Try, World, attempt, base, entry_of, name, outcome};
 use crate::decide::evaluate_with;
 use crate::slice::{Conditions, RuleSet};
+use crate::{Widens, narrows};
 use model::{PartyName, RiskTier};
 use std::sync::Arc;
 
@@ -174,6 +175,82 @@ fn a_task_of_another_agent_or_time_is_no_task() {
     assert_eq!(check(&|task| task.agent = name("clerk")), "deny outside_intent: ");
     assert_eq!(check(&|task| task.user = None), "deny outside_intent: ");
     assert_eq!(check(&|task| task.expires = super::world::NOW), "deny outside_intent: ");
+}
+
+#[test]
+fn tasks_around_a_task_bound_what_it_reaches() {
+    let compiled = base();
+    let inner = attempt("helpdesk", "tickets.read").intent("resolve", r#"{"ticket":"4711"}"#);
+    let around = |intent: &str, params: &str, change: &dyn Fn(&mut crate::TaskFacts)| {
+        let (subject, call) = (inner.subject(compiled), inner.call(compiled).unwrap());
+        let other = inner.clone().intent(intent, params).facts(compiled);
+        let mut task = other.task.as_deref().unwrap().clone();
+        task.id = model::TaskId(8);
+        change(&mut task);
+        let within = vec![Arc::new(task)];
+        let facts = crate::Facts { within, ..inner.facts(compiled) };
+        outcome(&crate::evaluate(&subject, &call, &facts))
+    };
+    let check = |intent, params, expected: &str| {
+        assert_eq!(around(intent, params, &|_| ()), expected, "{intent} {params}");
+    };
+    check("resolve", r#"{"ticket":"4711"}"#, "allow");
+    check("resolve", r#"{"ticket":"9"}"#, "deny outside_intent: guard.intent");
+    check("pay", r#"{"payee":"bob"}"#, "deny outside_intent: guard.intent");
+    let same =
+        |change: &dyn Fn(&mut crate::TaskFacts)| around("resolve", r#"{"ticket":"4711"}"#, change);
+    assert_eq!(same(&|task| task.intent = None), "allow");
+    assert_eq!(same(&|task| task.agent = name("clerk")), "deny outside_intent: ");
+    assert_eq!(same(&|task| task.user = None), "deny outside_intent: ");
+    assert_eq!(same(&|task| task.expires = super::world::NOW), "deny outside_intent: ");
+}
+
+#[test]
+fn a_sub_task_names_no_value_that_its_task_does_not() {
+    let compiled = base();
+    let one = attempt("helpdesk", "tickets.read").intent("resolve", r#"{"ticket":"4711"}"#);
+    let parent = one.facts(compiled).task.as_deref().unwrap().clone();
+    let check = |change: &dyn Fn(&mut crate::TaskFacts), expected: Result<(), Widens>| {
+        let mut child = parent.clone();
+        change(&mut child);
+        assert_eq!(narrows(&child, &parent), expected);
+    };
+    let params = |text: &str| canonical::parse(text.as_bytes(), &canonical::Limits::FRAME).unwrap();
+    check(&|_| (), Ok(()));
+    check(&|task| task.intent = Some(name("browse")), Ok(()));
+    check(&|task| task.params = params("{}"), Ok(()));
+    let widens = |param: &str| Err(Widens::Param(param.to_owned()));
+    check(&|task| task.params = params(r#"{"ticket":"9"}"#), widens("ticket"));
+    check(&|task| task.params = params(r#"{"payee":"eve","ticket":"4711"}"#), widens("payee"));
+    check(&|task| task.agent = name("clerk"), Err(Widens::Agent));
+    check(&|task| task.user = None, Err(Widens::User));
+    check(
+        &|task| task.expires = task.expires.after(model::Duration::seconds(1)),
+        Err(Widens::Expiry),
+    );
+    check(&|task| task.trigger.trust = model::InputTrust::Human, Err(Widens::Trigger));
+    let bound = crate::TaskFacts { instance: Some("a".into()), ..parent.clone() };
+    assert_eq!(narrows(&parent, &bound), Err(Widens::Instance));
+    assert_eq!(narrows(&bound, &parent), Ok(()));
+}
+
+#[test]
+fn who_opened_a_task_and_what_set_it_off_are_facts() {
+    let policy = |condition: &str| {
+        format!(
+            "@id(\"p\") forbid (principal, action, resource) when {{ context has task && {condition} }};"
+        )
+    };
+    let check = |condition: &str, expected: &str| {
+        let compiled = &World::new().policy(&policy(condition)).compile();
+        let one = attempt("helpdesk", "tickets.read").intent("resolve", r#"{"ticket":"4711"}"#);
+        assert_eq!(one.outcome(compiled), expected, "{condition}");
+    };
+    check(r#"context.task.opened_by == "orchestrator""#, "deny forbidden: p");
+    check(r#"context.task.opened_by == "agent""#, "allow");
+    check(r#"context.task.input_trust == "untrusted""#, "deny forbidden: p");
+    check(r#"context.task.input_trust == "human""#, "allow");
+    check(r#"context.task.trigger_kind == "message""#, "deny forbidden: p");
 }
 
 #[test]

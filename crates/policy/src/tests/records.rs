@@ -230,9 +230,16 @@ fn facts_come_back_as_they_were() {
     assert_eq!(Facts::from_bytes(&plain.to_bytes()), Ok(plain));
     let task = facts.task.as_deref().unwrap();
     assert_eq!(TaskFacts::from_bytes(&task.to_bytes()).as_ref(), Ok(task));
-    let golden = r#"{"agent":"helpdesk","expires":"1800076860000000","id":"tsk_00000000000000000000000009","intent":"resolve","params":{"ticket":"4711"},"trigger":"ticket 4711","user":"ana","v":1}"#;
+    let golden = r#"{"agent":"helpdesk","client":"portal","expires":"1800076860000000","id":"tsk_00000000000000000000000009","instance":null,"intent":"resolve","opened_by":"orchestrator","params":{"ticket":"4711"},"parent":null,"trigger":{"digest":null,"kind":"message","ref":"ticket 4711","trust":"untrusted"},"user":"ana","v":2}"#;
     assert_eq!(String::from_utf8(task.to_bytes()).unwrap(), golden);
-    let cut = golden.replace("\"v\":1", "\"v\":2");
+    // As rows were written before a task said who opened it.
+    let first = r#"{"agent":"helpdesk","expires":"1800076860000000","id":"tsk_00000000000000000000000009","intent":"resolve","params":{"ticket":"4711"},"trigger":"ticket 4711","user":"ana","v":1}"#;
+    let (opened_by, client) = (model::OpenedBy::Operator, None);
+    let older = TaskFacts { opened_by, client, ..task.clone() };
+    assert_eq!(TaskFacts::from_bytes(first.as_bytes()), Ok(older));
+    let around = Facts { within: vec![Arc::new(task.clone())], ..facts.clone() };
+    assert_eq!(Facts::from_bytes(&around.to_bytes()), Ok(around));
+    let cut = golden.replace("\"v\":2", "\"v\":3");
     assert_eq!(TaskFacts::from_bytes(cut.as_bytes()), Err(FactsError::Member("v")));
     let cut = golden.replace("ana", "A na");
     assert_eq!(TaskFacts::from_bytes(cut.as_bytes()), Err(FactsError::Member("user")));

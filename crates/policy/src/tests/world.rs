@@ -385,7 +385,11 @@ impl Try {
             intent: Some(intent.clone()),
             params: params.clone(),
             expires: self.now.after(Duration::seconds(60)),
-            trigger: "ticket 4711".into(),
+            trigger: crate::Trigger::named("ticket 4711"),
+            instance: None,
+            opened_by: model::OpenedBy::Orchestrator,
+            client: Some(name("portal")),
+            parent: None,
         });
         let groups = self.user.as_ref().and_then(|user| people.get(user).cloned());
         Facts {
@@ -396,6 +400,7 @@ impl Try {
             development: false,
             user_groups: groups.unwrap_or_default(),
             task: task.map(Arc::new),
+            within: Vec::new(),
             approval: self.approval.clone(),
             edge: "mcp",
         }
