@@ -3,6 +3,7 @@
 mod credentials;
 mod directory;
 mod keys;
+pub(crate) mod registry;
 mod vault;
 pub(crate) mod world;
 
@@ -68,6 +69,8 @@ pub(crate) struct App {
     pub(crate) proposals: Proposals,
     /// What was said once and is not said again.
     pub(crate) told: Told,
+    /// Told after each change of control state, for whoever waits for a moment that follows from it.
+    pub(crate) moved: tokio::sync::Notify,
     /// Serialises changes of control state with the world that is published from them.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -136,6 +139,7 @@ impl App {
             applying: tokio::sync::Mutex::new(()),
             proposals: Proposals::default(),
             told: Told::default(),
+            moved: tokio::sync::Notify::new(),
             publishing: tokio::sync::Mutex::new(()),
         }))
     }
@@ -157,7 +161,10 @@ impl App {
     pub(crate) async fn control(&self, what: Control) -> anyhow::Result<()> {
         let _one_at_a_time = self.publishing.lock().await;
         self.record(what).await?;
-        self.publish()
+        self.publish()?;
+        self.reconcile().await?;
+        self.moved.notify_one();
+        Ok(())
     }
 
     /// Changes control state that no decision reads: nothing is published anew.

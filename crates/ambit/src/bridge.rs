@@ -18,6 +18,7 @@ use holder::Holder;
 use model::{Name, TaskId};
 use std::{net::SocketAddr, sync::Arc};
 
+pub(crate) use holder::read_key;
 pub(crate) use launch::run as launch;
 
 /// Speaks for an agent on standard input and output, or at a local door.

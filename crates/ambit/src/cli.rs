@@ -116,9 +116,12 @@ pub(crate) enum Command {
     Freeze(Freeze),
     /// Let go what was frozen, or an agent that was revoked
     Unfreeze(Unfreeze),
-    /// Revoke a token, or all tokens and instances of an agent
+    /// Revoke a token, a task, an instance or a version, or an agent, user, owner or upstream
     #[command(subcommand)]
     Revoke(Revoke),
+    /// Who answers for agents
+    #[command(subcommand)]
+    Owner(Owner),
     /// The token service's keys
     #[command(subcommand)]
     Key(Key),
@@ -218,12 +221,30 @@ pub(crate) struct Dev {
     /// Refuse DPoP proofs without a current nonce at every door (the token endpoint always does)
     #[arg(long, env = "AMBIT_DEMAND_NONCES", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) demand_nonces: bool,
+    /// The environment that this gate belongs to: `dev`, `staging`, `prod` (default: the one that it belonged to before,
+    /// at first a sandbox). In `prod` drafts do not act; outside of a sandbox owners are confirmed by `ambit owner confirm`
+    #[arg(long, value_name = "NAME", env = "AMBIT_ENVIRONMENT", value_parser = environment)]
+    pub(crate) environment: Option<model::Name>,
+    /// How long a confirmation that an owner is alive counts (default and most: 30d)
+    #[arg(long, value_name = "SPAN", env = "AMBIT_OWNER_TERM", value_parser = owner_term)]
+    pub(crate) owner_term: Option<model::Duration>,
     /// Run as the twin of a test, with one guard off
     #[arg(long, value_enum, hide = true)]
     pub(crate) guard_off: Option<DevGuard>,
     /// Stop when stdin closes
     #[arg(long, hide = true)]
     pub(crate) until_stdin_closes: bool,
+}
+
+fn environment(text: &str) -> Result<model::Name, String> {
+    model::Name::new(text).map_err(|error| error.to_string())
+}
+
+fn owner_term(text: &str) -> Result<model::Duration, String> {
+    let term = model::Duration::parse(text).filter(|term| term.0 > 0);
+    let term = term.ok_or_else(|| format!("`{text}` is no span: write `30d` or `12h`"))?;
+    let most = crate::limits::OWNER_TERM;
+    if term <= most { Ok(term) } else { Err(format!("at most {most}")) }
 }
 
 /// A guard of the gate that a test can do without.
@@ -432,6 +453,12 @@ pub(crate) enum Agent {
         #[command(flatten)]
         data: DataDir,
     },
+    /// Suspend an agent until it is resumed
+    Suspend(AgentStop),
+    /// Let an agent go on that a person suspended
+    Resume(AgentStop),
+    /// What a version of an agent is, what changed and what it newly reaches; approve it
+    Review(AgentReview),
     /// Export the key that `ambit dev` generated for an agent
     Key {
         /// The agent
@@ -442,6 +469,36 @@ pub(crate) enum Agent {
         #[command(flatten)]
         data: DataDir,
     },
+}
+
+/// `ambit agent review`
+#[derive(Args, Debug)]
+pub(crate) struct AgentReview {
+    /// The agent
+    pub(crate) agent: String,
+    /// Approve what is shown: the version may act
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// Who reviews
+    #[arg(long = "as", value_name = "NAME", requires = "approve", requires = "key")]
+    pub(crate) reviewer: Option<String>,
+    /// The file with her private key (JWK), which `ambit owner key NAME --new FILE` makes
+    #[arg(long, value_name = "FILE", requires = "reviewer")]
+    pub(crate) key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
+/// An agent whose life goes on differently.
+#[derive(Args, Debug)]
+pub(crate) struct AgentStop {
+    /// The agent
+    pub(crate) agent: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
 }
 
 /// The form of an exported key.
@@ -552,6 +609,48 @@ pub(crate) enum Revoke {
     Agent(RevokeOne),
     /// Revoke a task
     Task(RevokeOne),
+    /// Revoke one instance of an agent, by its key's thumbprint
+    Instance(RevokeOne),
+    /// Revoke one version of an agent, by its digest
+    Version(RevokeOne),
+    /// Revoke a human: no agent acts for her until `unfreeze`, and she answers for none
+    User(RevokeOne),
+    /// Revoke an owner (`group:NAME` or `user:NAME`) with all agents that it owns, until `unfreeze`
+    Owner(RevokeOne),
+    /// Revoke an upstream: nothing reaches it until `unfreeze`
+    Upstream(RevokeOne),
+}
+
+/// `ambit owner …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Owner {
+    /// Confirm that an owner or sponsor is alive, for 30 days
+    Confirm {
+        /// `user:NAME` or `group:NAME`; a bare name is a user's
+        name: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// Owners and sponsors, and until when each is known to be alive
+    List(DataDir),
+    /// Give the key that a human signs reviews with
+    Key(OwnerKey),
+}
+
+/// `ambit owner key`
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["new", "public"]))]
+pub(crate) struct OwnerKey {
+    /// The human
+    pub(crate) name: String,
+    /// Make a key: its private part goes into this file, which must not exist, and nowhere else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new: Option<PathBuf>,
+    /// Take the public key in this file (JWK or JWKS)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
 }
 
 /// What is revoked.

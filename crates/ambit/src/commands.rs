@@ -2,6 +2,7 @@
 
 mod asking;
 mod files;
+mod reviewing;
 mod typed;
 
 use crate::{
@@ -93,6 +94,8 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
         secrets_dir: options.secrets_dir,
         otlp_endpoint: options.otlp_endpoint,
         nonces_demanded: options.demand_nonces,
+        environment: options.environment,
+        owner_term: options.owner_term,
         guards,
     };
     if !options.until_stdin_closes {

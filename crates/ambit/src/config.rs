@@ -35,6 +35,9 @@ pub(crate) struct Files {
     pub(crate) policies: BTreeMap<String, String>,
     /// Public keys of agents (JWK sets), by the path that `credentials.keys` states.
     pub(crate) keys: BTreeMap<String, String>,
+    /// Manifests of agents, by the path that `manifest` states.
+    #[serde(default)]
+    pub(crate) manifests: BTreeMap<String, String>,
 }
 
 /// A declared state that was read without a problem of form.
@@ -124,22 +127,48 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
         path: main.display().to_string(),
         main: text(&main)?,
         policies: policies(&directory)?,
-        keys: BTreeMap::new(),
+        ..Files::default()
     };
-    let (declared, sources) = read(&files)?;
+    let (mut declared, sources) = read(&files)?;
     for agent in declared.agents.values() {
+        if let Some(path) = &agent.governance.manifest {
+            files.manifests.insert(path.clone(), text(&directory.join(path))?);
+        }
         if let Some(keys) = &agent.credentials.keys {
             files.keys.insert(keys.clone(), text(&directory.join(keys))?);
         }
     }
+    with_parts(&mut declared, &files.manifests)?;
     let definitions = lock::read(&directory)?;
     Ok(Loaded { declared, sources, files, definitions })
 }
 
 /// The same from texts that came over the control socket.
 pub(crate) fn from_files(files: Files) -> Result<Loaded, ConfigError> {
-    let (declared, sources) = read(&files)?;
+    let (mut declared, sources) = read(&files)?;
+    with_parts(&mut declared, &files.manifests)?;
     Ok(Loaded { declared, sources, files, definitions: Definitions::new() })
+}
+
+/// Reads the manifests that agents name, and gives each agent its own.
+pub(crate) fn with_parts(
+    declared: &mut Declared,
+    manifests: &BTreeMap<String, String>,
+) -> Result<(), ConfigError> {
+    for agent in declared.agents.values_mut() {
+        let Some(path) = agent.governance.manifest.clone() else { continue };
+        let text = manifests.get(&path).ok_or_else(|| ConfigError::File {
+            path: PathBuf::from(&path),
+            why: "it was not sent along".to_owned(),
+        })?;
+        let parts =
+            declared::read_manifest(&path, text).map_err(|rejected| ConfigError::Invalid {
+                diagnostics: rejected.diagnostics,
+                sources: Box::new(rejected.sources),
+            })?;
+        agent.governance.parts = Some(std::sync::Arc::new(parts));
+    }
+    Ok(())
 }
 
 fn read(files: &Files) -> Result<(Declared, Sources), ConfigError> {

@@ -212,6 +212,8 @@ fn alone(data: &Path, base_url: Option<&str>) -> anyhow::Result<Settings> {
         secrets_dir: std::env::var_os("AMBIT_SECRETS_DIR").map(PathBuf::from),
         otlp_endpoint: None,
         nonces_demanded: false,
+        environment: None,
+        owner_term: None,
         guards: gate::Guards::default(),
     })
 }

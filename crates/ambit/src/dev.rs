@@ -26,9 +26,11 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     settings.listen = agents.local_addr()?;
     settings.ops_listen = operators.local_addr()?;
     settings.base_url = format!("http://{}", settings.listen);
-    let look = watch::look(&config::main_file(&settings.config));
+    let look = watch::look(&config::main_file(&settings.config), &config::Files::default());
     let loaded = config::load(&settings.config)?;
+    let (environment, owner_term) = (settings.environment.clone(), settings.owner_term);
     let app = App::open(settings).await?;
+    app.settle_ground(environment, owner_term).await?;
     pins::pin_new(&app, &loaded.declared).await;
     if ops::was_rolled_back(&app, &loaded.files) {
         output.talk(&format!(
@@ -38,6 +40,8 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     } else {
         ops::apply_files(&app, &loaded).await?;
     }
+    app.confirm_in_sandbox(&app.gate.world().compiled.declared().clone()).await?;
+    app.register().await?;
     app.ensure_agent_keys().await?;
     // Open before anything says ready: a command that finds no socket opens the data directory itself.
     let commands = control::listen(&app);
@@ -51,6 +55,7 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     let watched = watch::watch(Arc::clone(&app), (look, loaded.files), *output, stop.clone());
     tasks.spawn(watched);
     tasks.spawn(upkeep(Arc::clone(&app), stop.clone()));
+    tasks.spawn(keep_registry(Arc::clone(&app), stop.clone()));
     announce(&app, output)?;
     stopped().await?;
     output.talk("stopping: no new calls are admitted, open ones end first")?;
@@ -149,6 +154,24 @@ async fn upkeep(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
         remind_of_observation(&app, &mut told);
         if let Err(error) = app.store.checkpoint(app.clock.now()) {
             tracing::error!(%error, "no checkpoint could be signed");
+        }
+    }
+}
+
+/// Stops whom time alone stops: drafts that end, owners that nobody confirms, reviews that are overdue.
+async fn keep_registry(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
+    let (least, most) = limits::REGISTRY_BEAT;
+    loop {
+        let left = app.next_due().map(|at| at.since(app.clock.now()).0);
+        let left = left.and_then(|left| u64::try_from(left).ok());
+        let wait = left.map_or(most, std::time::Duration::from_micros).clamp(least, most);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = app.moved.notified() => continue,
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = app.register().await {
+            tracing::error!(%error, "the registry could not be brought up to the time");
         }
     }
 }

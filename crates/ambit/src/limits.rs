@@ -64,6 +64,17 @@ pub(crate) const WATCH: Duration = Duration::from_millis(300);
 pub(crate) const OBSERVE_MAX: model::Duration = model::Duration::seconds(30 * 86_400);
 /// How long before its end an observation is announced: two working days and a weekend's warning are in it.
 pub(crate) const OBSERVE_WARNING: model::Duration = model::Duration::seconds(3 * 86_400);
+/// How long a confirmation that an owner or sponsor is alive counts at most: a leaver is noticed within a month.
+pub(crate) const OWNER_TERM: model::Duration = model::Duration::seconds(30 * 86_400);
+/// How long a draft may be used before somebody reviews it: a sprint.
+pub(crate) const DRAFT_LIFE: model::Duration = model::Duration::seconds(14 * 86_400);
+/// How long an overdue review is only warned of, at most; a tenth of short terms.
+pub(crate) const REVIEW_GRACE: model::Duration = model::Duration::seconds(14 * 86_400);
+/// Sentences that one record of the registry says at most: its rows say the rest.
+pub(crate) const REASONS: usize = 32;
+/// The shortest and the longest wait until the registry is looked at again.
+pub(crate) const REGISTRY_BEAT: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_secs(60));
 /// How long a stop waits for listeners after the last entry is closed.
 pub(crate) const STOP: Duration = Duration::from_secs(5);
 /// How long a stop waits for the calls that it ends: they have half a second, then the time of one outcome's writing;

@@ -6,6 +6,8 @@ mod doctor;
 mod holds;
 mod ledger;
 mod pin;
+mod registry;
+mod review;
 mod revisions;
 mod secrets;
 mod selector;
@@ -17,6 +19,7 @@ mod would;
 
 pub(crate) use apply::{How, apply_as, apply_files, compare};
 pub(crate) use ledger::{Verified, leave_key, verify};
+pub(crate) use review::Approval;
 pub(crate) use revisions::{are_in_force, was_rolled_back};
 pub(crate) use traces::{envelope, records};
 
@@ -37,9 +40,18 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::Token { agent, audience, task, url, method } => {
             tokens::issue(app, &agent, &audience, task.as_deref(), (url.as_deref(), &method)).await
         }
-        Request::AgentList => Ok(agents::list(app)),
+        Request::AgentList => agents::list(app),
         Request::AgentShow { agent } => agents::show(app, &agent),
         Request::AgentKey { agent } => agents::key(app, &agent).await,
+        Request::AgentSuspend { agent, reason } => registry::suspend(app, &agent, reason).await,
+        Request::AgentResume { agent, reason } => registry::resume(app, &agent, reason).await,
+        Request::AgentReview { agent, approval: None } => review::page(app, &agent),
+        Request::AgentReview { agent, approval: Some(approval) } => {
+            review::approve(app, &agent, approval).await
+        }
+        Request::OwnerKey { name, jwk } => review::key(app, &name, &jwk).await,
+        Request::OwnerConfirm { name } => registry::confirm(app, &name).await,
+        Request::OwnerList => registry::owners(app),
         Request::TaskOpen { agent, intent, user, trigger, params } => {
             let asked =
                 tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };

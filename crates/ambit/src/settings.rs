@@ -23,6 +23,10 @@ pub(crate) struct Settings {
     pub(crate) otlp_endpoint: Option<crate::follow::Collector>,
     /// Whether proofs at the doors must carry a nonce.
     pub(crate) nonces_demanded: bool,
+    /// The environment that this gate belongs to; `None`: the one that it belonged to before.
+    pub(crate) environment: Option<model::Name>,
+    /// How long a confirmation that an owner is alive counts; `None`: as long as it may.
+    pub(crate) owner_term: Option<model::Duration>,
     /// Which guards stand: all, but in the twins of tests and of the demo.
     pub(crate) guards: gate::Guards,
 }

@@ -1,5 +1,9 @@
 //! Answers as people read them. Each is a function of the answer's value, so that every other form says the same.
 
+mod review;
+
+pub(crate) use review::review;
+
 use crate::{
     limits::{LINE_DATA, WHY_ARGUMENTS},
     ops::Verified,
@@ -60,10 +64,18 @@ pub(crate) fn secrets(value: &Value) -> String {
     columns(value, &[("name", "name"), ("age", "age"), ("set", "set"), ("used by", "used_by")])
 }
 
+/// `ambit owner list`
+pub(crate) fn owners(value: &Value) -> String {
+    let list = [("name", "name"), ("state", "state"), ("until", "until"), ("agents", "agents")];
+    columns(value, &list)
+}
+
 /// `ambit agent list`
 pub(crate) fn agents(value: &Value) -> String {
     let list = [
         ("name", "name"),
+        ("state", "state"),
+        ("answered", "answered"),
         ("owner", "owner"),
         ("boundary", "boundary"),
         ("users", "users"),

@@ -2,7 +2,7 @@
 
 use crate::{
     fields::{Fields, duration, items, name, not_enforced, party, refused, refused_path, text},
-    limits,
+    governance, limits,
     node::{Entry, Node, Value},
     problems::Problems,
     read::Reading,
@@ -19,7 +19,8 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
     let problems = &mut reading.problems;
     let fields = Fields::open(&entry.value, entry.key.span, &shapes::AGENT, problems)?;
     let purpose = fields.get("purpose", problems).and_then(|entry| purpose(&entry.value, problems));
-    let owner = fields.get("owner", problems).and_then(|entry| owner(&entry.value, problems));
+    let owner =
+        fields.get("owner", problems).and_then(|entry| owner(&entry.value, "`owner`", problems));
     let boundary = fields.get("boundary", problems).and_then(|entry| {
         let boundary = name(&entry.value, "`boundary`", problems)?;
         reading.references.mention(Mention::Boundary, &boundary, entry.value.span);
@@ -31,6 +32,7 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
         None => Some(Credentials { proof: Proof::Dpop, keys: None, ttl: limits::TTL_DEFAULT }),
     };
     let observe_until = mode(&fields, problems);
+    let governance = governance::read(&fields, problems);
     let only = fields.get("only", problems).map(|entry| {
         let mut out = Vec::new();
         for item in items(entry, "`only`", problems) {
@@ -52,6 +54,7 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
         users,
         credentials: credentials?,
         observe_until: observe_until?,
+        governance: governance?,
         line,
     })
 }
@@ -112,10 +115,10 @@ fn purpose(node: &Node, problems: &mut Problems) -> Option<String> {
     Some(text.into())
 }
 
-fn owner(node: &Node, problems: &mut Problems) -> Option<PartyName> {
-    match party(node, "`owner`", problems)? {
+pub(crate) fn owner(node: &Node, what: &str, problems: &mut Problems) -> Option<PartyName> {
+    match party(node, what, problems)? {
         PartyName::Issuer(_) => {
-            let message = "an owner is a human or a group who can be asked";
+            let message = "who answers for an agent is a human or a group who can be asked";
             problems.add(node.span, message, "write `user:NAME` or `group:NAME`");
             None
         }

@@ -36,6 +36,10 @@ pub(crate) const PATH_CHARS: usize = 256;
 pub(crate) const TTL_DEFAULT: Duration = Duration::seconds(15 * 60);
 /// Longest life of a token.
 pub(crate) const TTL_MAX: Duration = Duration::seconds(60 * 60);
+/// Longest time between two reviews of the whole agent.
+pub(crate) const REVIEW_MAX: Duration = Duration::seconds(400 * 86_400);
+/// Longest part of a manifest: a digest, or an image's reference with one.
+pub(crate) const PART_BYTES: usize = 512;
 /// How long an ask can be answered when nothing is said.
 pub(crate) const ANSWER_DEFAULT: Duration = Duration::seconds(10 * 60);
 /// Longest time to answer: an ask that a week did not answer is not waiting any more.

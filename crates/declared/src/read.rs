@@ -94,7 +94,12 @@ pub fn read(
         declared.policies = policies;
         return Ok((declared, sources));
     }
-    Err(Rejected { diagnostics: diagnostics(problems, &lines, &sources), sources })
+    Err(rejected(problems, &lines, sources))
+}
+
+/// All that is wrong with a file.
+pub(crate) fn rejected(problems: Problems, lines: &Lines<'_>, sources: Sources) -> Rejected {
+    Rejected { diagnostics: diagnostics(problems, lines, &sources), sources }
 }
 
 fn diagnostics(problems: Problems, lines: &Lines<'_>, sources: &Sources) -> Vec<Diagnostic> {

@@ -29,11 +29,15 @@ pub(crate) fn read(upstream: &Name, entry: &Entry, reading: &mut Reading<'_>) ->
         reading.credentials.push((upstream.clone(), *span));
     }
     let kind = address.as_ref().map(|address| address.kind);
+    let environment = fields
+        .get("environment", &mut reading.problems)
+        .and_then(|entry| name(&entry.value, "`environment`", &mut reading.problems));
     let mut out = Upstream {
         kind: kind.unwrap_or(UpstreamKind::Mcp),
         url: address.as_ref().map(|address| address.url.clone()).unwrap_or_default(),
         local: address.as_ref().and_then(|address| address.local.clone()),
         credential: credential.map(|(source, _)| source),
+        environment,
         actions: BTreeMap::new(),
         default_action: None,
         line,

@@ -92,7 +92,7 @@ fn merge_key() {
         "    purpose: Resolve tickets",
         "    <<: { purpose: x }\n    purpose: Resolve tickets",
         &expect![[r#"
-            7:5+2 `<<` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`
+            7:5+2 `<<` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `sponsor`, `environment`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`, `manifest`, `review`
         "#]],
     );
 }
@@ -258,7 +258,7 @@ fn agent_key_far() {
         "    boundary: it",
         "    boundary: it\n    colour: red",
         &expect![[r#"
-            11:5+6 `colour` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`
+            11:5+6 `colour` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `sponsor`, `environment`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`, `manifest`, `review`
         "#]],
     );
 }
@@ -300,9 +300,9 @@ fn required_missing() {
 fn later_key() {
     check(
         "    boundary: it",
-        "    sponsor: user:dana\n    mode: observe\n    boundary: it",
+        "    notify: support-oncall\n    mode: observe\n    boundary: it",
         &expect![[r#"
-            10:5+7 `sponsor` is not enforced yet: remove it | nothing acts on it, so it would promise what is not kept
+            10:5+6 `notify` is not enforced yet: remove it | nothing acts on it, so it would promise what is not kept
             11:5+4 `mode: observe` needs an end | add `observe_until: YYYY-MM-DD`, at most 30 days ahead
         "#]],
     );
@@ -550,8 +550,8 @@ fn owner_issuer() {
         "owner: group:it-support",
         "owner: issuer:customers",
         &expect![[r#"
-        8:12+16 an owner is a human or a group who can be asked | write `user:NAME` or `group:NAME`
-    "#]],
+            8:12+16 who answers for an agent is a human or a group who can be asked | write `user:NAME` or `group:NAME`
+        "#]],
     );
 }
 
@@ -902,7 +902,7 @@ fn secret_in_unknown_key() {
         "    credential: env:AMBIT_SECRET_TICKETS",
         "    api_token: tok-en-0815\n    credential: env:AMBIT_SECRET_TICKETS",
         &expect![[r#"
-            20:5+9 `api_token` is not a key of an upstream | remove it; an upstream has `mcp`, `http`, `stdio`, `shared`, `variables`, `credential`, `actions`
+            20:5+9 `api_token` is not a key of an upstream | remove it; an upstream has `mcp`, `http`, `stdio`, `shared`, `variables`, `environment`, `credential`, `actions`
         "#]],
     );
 }

@@ -298,6 +298,13 @@ fn what_the_base_says_of_who_may_act() {
                     ),
                 },
                 observe_until: None,
+                governance: Governance {
+                    sponsor: None,
+                    environment: None,
+                    manifest: None,
+                    parts: None,
+                    review: None,
+                },
                 line: 6,
             },
         }
@@ -383,6 +390,13 @@ fn defaults() {
                         ),
                     },
                     observe_until: None,
+                    governance: Governance {
+                        sponsor: None,
+                        environment: None,
+                        manifest: None,
+                        parts: None,
+                        review: None,
+                    },
                     line: 2,
                 },
             },
@@ -392,6 +406,7 @@ fn defaults() {
                     url: "http://127.0.0.1:9/mcp",
                     local: None,
                     credential: None,
+                    environment: None,
                     actions: {},
                     default_action: Some(
                         Action {

@@ -11,6 +11,7 @@ pub mod json;
 pub mod limits;
 pub mod mediate;
 pub mod metrics;
+pub mod registry;
 pub(crate) mod seal;
 pub mod settle;
 mod stops;
@@ -19,6 +20,7 @@ pub mod wire;
 pub mod world;
 
 pub use mediate::{ActionRequest, Answer, Edge, Frame, Outbound, Refusal};
+pub use registry::{Registry, Standing};
 pub use world::World;
 
 use arc_swap::ArcSwap;

@@ -25,6 +25,8 @@ pub struct World {
     pub returns: BTreeMap<ActionId, Vec<canonical::Pointer>>,
     /// Actions whose definition at the upstream differs from the pinned one.
     pub quarantined: BTreeSet<ActionId>,
+    /// Who may act at all.
+    pub registry: crate::Registry,
 }
 
 impl World {

@@ -7,6 +7,7 @@ use crate::{
     proof::token_digest,
     secret::Secret,
     signing::MintError,
+    signoff::{SignoffClaims, TYPE},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use canonical::{Writer, WriterError};
@@ -118,6 +119,19 @@ impl AgentKey {
         writer.end();
         writer.finish()?;
         seal(&self.header("dpop+jwt", Names::Jwk)?, &out, &self.0).ok_or(MintError::Signing)
+    }
+
+    /// Signs the review of a version of an agent.
+    pub fn signoff(&self, claims: &SignoffClaims<'_>) -> Result<String, MintError> {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        writer.begin_object().field_str("agent", claims.agent.as_str());
+        writer.field_int("iat", claims.issued.seconds());
+        writer.field_str("page", &claims.page.to_string());
+        writer.field_str("sub", claims.reviewer.as_str());
+        writer.field_str("version", &claims.version.to_string()).end();
+        writer.finish()?;
+        seal(&self.header(TYPE, Names::Kid)?, &out, &self.0).ok_or(MintError::Signing)
     }
 
     fn header(&self, kind: &str, names: Names) -> Result<Vec<u8>, WriterError> {

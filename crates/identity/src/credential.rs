@@ -14,6 +14,8 @@ pub enum Credential {
     Assertion,
     /// A token of a foreign issuer: a workload's or a human's.
     Foreign,
+    /// A reviewer's signature.
+    Signoff,
 }
 
 impl fmt::Display for Credential {
@@ -23,6 +25,7 @@ impl fmt::Display for Credential {
             Credential::Proof => "DPoP proof",
             Credential::Assertion => "client assertion",
             Credential::Foreign => "token of the foreign issuer",
+            Credential::Signoff => "signature of the review",
         })
     }
 }
@@ -234,9 +237,10 @@ impl CredentialError {
             | CredentialError::Inconsistent { what, .. } => invalid(*what),
             CredentialError::Expired { what } | CredentialError::TooOld { what, .. } => {
                 match what {
-                    Credential::AccessToken | Credential::Assertion | Credential::Foreign => {
-                        Code::CredentialExpired
-                    }
+                    Credential::AccessToken
+                    | Credential::Assertion
+                    | Credential::Foreign
+                    | Credential::Signoff => Code::CredentialExpired,
                     Credential::Proof => Code::ProofInvalid,
                 }
             }
@@ -295,9 +299,10 @@ impl CredentialError {
 
 const fn invalid(what: Credential) -> Code {
     match what {
-        Credential::AccessToken | Credential::Assertion | Credential::Foreign => {
-            Code::CredentialInvalid
-        }
+        Credential::AccessToken
+        | Credential::Assertion
+        | Credential::Foreign
+        | Credential::Signoff => Code::CredentialInvalid,
         Credential::Proof => Code::ProofInvalid,
     }
 }

@@ -26,6 +26,7 @@ mod nonce;
 mod proof;
 mod secret;
 mod signing;
+mod signoff;
 mod target;
 mod token;
 mod verification;
@@ -42,6 +43,7 @@ pub use key::{Algorithm, KeyError, PublicKey};
 pub use nonce::{NonceKey, Nonces};
 pub use proof::{Proof, ProofTarget, verify_proof};
 pub use signing::{Grant, MintError, SigningKey};
+pub use signoff::{Signoff, SignoffClaims, verify_signoff};
 pub use token::Verified;
 pub use verification::{Validity, VerificationKeys};
 

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub(crate) struct Wish {
     pub(crate) resource: String,
     pub(crate) task: Option<String>,
+    /// The version that it says it is; one that says nothing is the newest.
+    pub(crate) version: Option<String>,
     pub(crate) binding: Binding,
 }
 
@@ -56,6 +58,7 @@ pub(crate) fn decide(
 ) -> Result<Decided, IssueError> {
     let now = directory.now();
     let agent = directory.agent(&client.agent).ok_or(IssueError::Revoked)?;
+    let version = check_version(directory, client, wish, agent.version)?;
     let (instance, bound) = check_binding(&agent, client, wish)?;
     let task = match &wish.task {
         None => None,
@@ -67,13 +70,16 @@ pub(crate) fn decide(
     };
     let names = Names {
         agent: &client.agent,
-        version: agent.version,
+        version,
         owner: &agent.owner,
         instance: instance.as_deref(),
         task,
         user: user.as_ref(),
     };
     let mut subjects = names.subjects();
+    if let Some(code) = directory.refused(&client.agent, &version) {
+        return Err(IssueError::Standing(code));
+    }
     if subjects.iter().any(|subject| directory.is_revoked(subject)) {
         return Err(IssueError::Revoked);
     }
@@ -87,7 +93,6 @@ pub(crate) fn decide(
         subjects.push(upstream_subject);
     }
     let (issued, expires) = lifetime(&agent, task_ends, bound, now)?;
-    let version = agent.version;
     Ok(Decided { version, instance, upstream, user, task, issued, expires, bound, subjects })
 }
 
@@ -109,6 +114,19 @@ fn check_binding(
         (Binding::None, Proof::Dpop) => Err(IssueError::ProofMissing),
         (Binding::None, Proof::None) => Ok((own, false)),
     }
+}
+
+/// The version that the client says it is, if it may still act, or the newest.
+fn check_version(
+    directory: &dyn Directory,
+    client: &Client,
+    wish: &Wish,
+    newest: Digest,
+) -> Result<Digest, IssueError> {
+    let Some(stated) = &wish.version else { return Ok(newest) };
+    let stated = Digest::from_hex(stated).ok_or(IssueError::Version)?;
+    let goes_on = stated == newest || directory.goes_on(&client.agent, &stated);
+    if goes_on { Ok(stated) } else { Err(IssueError::Version) }
 }
 
 /// The task, its human and its end.

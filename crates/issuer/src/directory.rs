@@ -41,6 +41,17 @@ pub trait Directory: Send + Sync {
     /// The agent of this name, if it is registered.
     fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>>;
 
+    /// Why an agent may not act at all now, if it may not: by its life, its owner, its environment or the
+    /// review of this version.
+    fn refused(&self, _agent: &AgentName, _version: &Digest) -> Option<Code> {
+        None
+    }
+
+    /// Whether an earlier version of an agent may go on beside its newest one.
+    fn goes_on(&self, _agent: &AgentName, _version: &Digest) -> bool {
+        false
+    }
+
     /// The task of this id, if it is open.
     fn task(&self, id: TaskId) -> Option<TaskGrant>;
 

@@ -41,6 +41,14 @@ pub enum IssueError {
     /// The agent, its version, instance, task, human or upstream is revoked or frozen.
     #[error("this identity was revoked or frozen: stop, a person decides when it may act again")]
     Revoked,
+    /// The registry does not let the agent act.
+    #[error("{}: {}", .0.sentence(), .0.fix())]
+    Standing(Code),
+    /// The version that was stated is no version that may act.
+    #[error(
+        "`agent_version` is no version of this agent that may act: leave it out to be the newest"
+    )]
+    Version,
     /// The agent must bind its tokens.
     #[error("this agent's tokens are bound to a key: send one `DPoP` header")]
     ProofMissing,
@@ -94,7 +102,9 @@ impl IssueError {
             | IssueError::AssertionReplayed => (StatusCode::UNAUTHORIZED, "invalid_client"),
             IssueError::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             IssueError::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
-            IssueError::Revoked => (StatusCode::BAD_REQUEST, "unauthorized_client"),
+            IssueError::Revoked | IssueError::Standing(_) | IssueError::Version => {
+                (StatusCode::BAD_REQUEST, "unauthorized_client")
+            }
             IssueError::Proof(CredentialError::NonceMissing | CredentialError::NonceStale) => {
                 (StatusCode::BAD_REQUEST, "use_dpop_nonce")
             }
@@ -127,6 +137,8 @@ impl IssueError {
             }
             IssueError::OtherClient | IssueError::AssertionReplayed => Code::CredentialInvalid,
             IssueError::Revoked => Code::Revoked,
+            IssueError::Standing(code) => *code,
+            IssueError::Version => Code::VersionChanged,
             IssueError::ProofMissing | IssueError::ProofRepeated | IssueError::ForeignKey => {
                 Code::ProofInvalid
             }
@@ -154,6 +166,8 @@ impl IssueError {
             IssueError::GrantType => "grant_type",
             IssueError::Scope => "scope",
             IssueError::Revoked => "revoked",
+            IssueError::Standing(code) => code.slug(),
+            IssueError::Version => "version",
             IssueError::ProofMissing => "proof_missing",
             IssueError::ProofRepeated => "proof_repeated",
             IssueError::ProofReplayed => "proof_replayed",

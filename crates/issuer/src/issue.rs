@@ -68,7 +68,8 @@ impl Issuer {
     pub async fn issue(&self, request: LocalRequest) -> Result<Issued, IssueError> {
         let client = Client { agent: request.agent, way: Way::Control };
         let binding = request.bind_to.map_or(Binding::None, Binding::Key);
-        let wish = Wish { resource: request.resource, task: request.task, binding };
+        let (resource, task) = (request.resource, request.task);
+        let wish = Wish { resource, task, version: None, binding };
         self.grant(client, wish).await
     }
 
@@ -254,7 +255,8 @@ fn read_wish(form: &Form) -> Result<Wish, IssueError> {
     }
     let resource = form.require("resource")?.to_owned();
     let task = form.get("task").map(str::to_owned);
-    Ok(Wish { resource, task, binding: Binding::None })
+    let version = form.get("agent_version").map(str::to_owned);
+    Ok(Wish { resource, task, version, binding: Binding::None })
 }
 
 /// Whether the condition is that the client's assertion is unused.

@@ -64,7 +64,7 @@ impl Recordable for IssuedRecord {
         let envelope = self.origin.envelope(|member| match member {
             Member::Audience => Some(Field::Text(self.wish.resource.clone())),
             Member::Bound => Some(Field::Truth(*bound)),
-            Member::Code | Member::Detail => None,
+            Member::Alarm | Member::Code | Member::Detail => None,
             Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
             Member::Instance => instance.clone().map(Field::Text),
             Member::Operation => Some(Field::Text("issue".into())),
@@ -102,6 +102,7 @@ impl Recordable for RefusedRecord {
 
     fn parts(&self) -> Parts {
         let envelope = self.origin.envelope(|member| match member {
+            Member::Alarm => self.error.code().is_alarm().then_some(Field::Truth(true)),
             Member::Code => Some(Field::Text(self.error.code().slug().into())),
             Member::Decision => Some(Field::Text(Decision::Deny.to_string())),
             Member::Detail => Some(Field::Text(self.error.reason().into())),
@@ -139,7 +140,8 @@ impl Recordable for RevokedRecord {
             Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
             Member::Operation => Some(Field::Text("revoke".into())),
             Member::Token => Some(Field::Text(self.token.to_string())),
-            Member::Audience
+            Member::Alarm
+            | Member::Audience
             | Member::Bound
             | Member::Code
             | Member::Detail
@@ -169,6 +171,7 @@ impl Recordable for RevokedRecord {
 /// The members of an envelope that differ between records.
 #[derive(Clone, Copy)]
 enum Member {
+    Alarm,
     Audience,
     Bound,
     Code,
@@ -200,6 +203,7 @@ impl Origin {
         let mut writer = Writer::new(&mut out);
         let revision = self.revision.to_string();
         writer.begin_object().field_str("agent", self.client.agent.as_str());
+        put(&mut writer, "alarm", of(Member::Alarm));
         put(&mut writer, "audience", of(Member::Audience));
         put(&mut writer, "bound", of(Member::Bound));
         writer.field_str("boundary", if self.development { "development" } else { "production" });

@@ -18,7 +18,8 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> Digest {
 ///
 /// Kinds are `agent`, `version`, `owner`, `instance`, `task`, `token`, `user`, `upstream`, `action`, `effect`, `tenant`
 /// and `all` (with the name `*`). The same digest comes
-/// from a control key `frozen/<kind>/<name>` or `revoked/<kind>/<name>`.
+/// from a control key `frozen/<kind>/<name>` or `revoked/<kind>/<name>`, or from `stopped/<cause>/<kind>/<name>`, which the
+/// registry writes.
 #[must_use]
 pub fn subject_digest(kind: &str, name: &str) -> Digest {
     sha256(&[b"ambit-subject-v1\0", kind.as_bytes(), b"\0", name.as_bytes()])
@@ -27,7 +28,9 @@ pub fn subject_digest(kind: &str, name: &str) -> Digest {
 /// The subject that a control key freezes or revokes, if it is such a key.
 #[must_use]
 pub fn revoked_subject(key: &str) -> Option<Digest> {
-    let rest = key.strip_prefix("frozen/").or_else(|| key.strip_prefix("revoked/"))?;
+    let by_a_person = key.strip_prefix("frozen/").or_else(|| key.strip_prefix("revoked/"));
+    let by_the_registry = || key.strip_prefix("stopped/")?.split_once('/').map(|(_, rest)| rest);
+    let rest = by_a_person.or_else(by_the_registry)?;
     let (kind, name) = rest.split_once('/')?;
     Some(subject_digest(kind, name))
 }

@@ -26,6 +26,10 @@ macro_rules! codes {
             #[must_use]
             pub const fn fix(self) -> &'static str { match self { $(Code::$variant => $fix,)* } }
 
+            /// Whether a refusal with this code is an alarm: somebody uses what belongs elsewhere.
+            #[must_use]
+            pub const fn is_alarm(self) -> bool { matches!(self, Code::EnvironmentMismatch) }
+
             /// Reads a slug; anything else is `None`.
             #[must_use]
             pub fn parse(text: &str) -> Option<Code> {
@@ -58,6 +62,17 @@ codes! {
     IssuerUnavailable = "AMB1008" "issuer_unavailable" "the keys of the issuer of this credential cannot be had" "try again later; the operator was told";
     /// The proof of possession lacks a current nonce.
     NonceWanted = "AMB1009" "nonce_wanted" "the proof of possession lacks a current nonce" "sign a fresh DPoP proof with the value of the DPoP-Nonce header";
+
+    /// A person or a rule suspended the agent.
+    AgentSuspended = "AMB1020" "agent_suspended" "this agent is suspended" "stop; a person lets it go on: `ambit agent show NAME` says how";
+    /// The agent's life has ended.
+    AgentDecommissioned = "AMB1021" "agent_decommissioned" "this agent was decommissioned" "stop; it never acts again";
+    /// Neither the agent's owner nor its sponsor is known to be alive.
+    OwnerAbsent = "AMB1022" "owner_absent" "nobody who is known to be alive answers for this agent" "stop; its owner or sponsor confirms with `ambit owner confirm NAME`";
+    /// The agent, or this version of it, was not reviewed.
+    VersionUnreviewed = "AMB1023" "version_unreviewed" "this version of the agent was not reviewed" "stop; a person reviews it with `ambit agent review NAME`";
+    /// The credential belongs to another environment than the gate or the upstream.
+    EnvironmentMismatch = "AMB1024" "environment_mismatch" "this credential belongs to another environment" "use the gateway of your own environment; the operator was told";
 
     /// The action does not exist for this agent (also said of actions that do not exist at all).
     NotInCatalog = "AMB2001" "not_in_catalog" "Unknown tool" "use only tools that are listed";
@@ -105,6 +120,9 @@ codes! {
     RequirementMissing = "AMB3013" "requirement_missing" "something that this action requires is missing" "provide what the detail names, then call again";
     /// The upstream's dry run failed.
     DryRunFailed = "AMB3014" "dry_run_failed" "the dry run of this action failed, so nothing was executed" "correct the call as the upstream would want it, or do not retry";
+
+    /// A draft may do low things only.
+    DraftLimited = "AMB3020" "draft_limited" "a draft may use low actions only" "do not retry; a person reviews the agent first";
 
     /// The entry could not be written.
     Unrecorded = "AMB4001" "unrecorded" "the action could not be recorded, so nothing was executed" "try again in a few seconds";

@@ -59,8 +59,25 @@ pub struct Agent {
     pub credentials: Credentials,
     /// Until when what would be denied or asked is let pass and recorded as such (`mode: observe`).
     pub observe_until: Option<Timestamp>,
+    /// Who else answers for it, where it belongs, what it is made of, and who reviews its changes.
+    pub governance: Governance,
     /// The block's line in its file, 1-based, for explanations.
     pub line: u32,
+}
+
+/// Who else answers for an agent, where it belongs, what it is made of, and who reviews its changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Governance {
+    /// Who is accountable for it.
+    pub sponsor: Option<PartyName>,
+    /// Where it runs; `None`: anywhere.
+    pub environment: Option<Name>,
+    /// Path of the file that says what it is made of, relative to the file.
+    pub manifest: Option<String>,
+    /// What that file says.
+    pub parts: Option<std::sync::Arc<crate::manifest::Manifest>>,
+    /// Who reviews which change; `None`: each change passes with a record.
+    pub review: Option<crate::manifest::Review>,
 }
 
 /// How an agent proves who it is.
@@ -138,6 +155,8 @@ pub struct Upstream {
     pub local: Option<LocalServer>,
     /// Where its credential comes from.
     pub credential: Option<CredentialSource>,
+    /// Which environment it belongs to; `None`: any.
+    pub environment: Option<Name>,
     /// Its catalog.
     pub actions: BTreeMap<String, Action>,
     /// The catalog entry for every operation that is not named (`"*"`).

@@ -216,6 +216,7 @@ fn declared(agents: usize, distinct: bool) -> (Declared, Definitions) {
                 kind: UpstreamKind::Mcp,
                 url: "http://127.0.0.1:1".into(),
                 local: None,
+                environment: None,
                 credential: None,
                 actions,
                 default_action: None,
@@ -252,6 +253,7 @@ fn agent(upstream: &Name) -> Agent {
         users: Some(PartyName::Group(name("staff"))),
         credentials: Credentials { proof: Proof::Dpop, keys: None, ttl: Duration::seconds(900) },
         observe_until: None,
+        governance: model::declared::Governance::default(),
         line: 1,
     }
 }

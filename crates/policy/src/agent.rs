@@ -19,6 +19,8 @@ pub struct AgentEntry {
     /// Its current version: a digest of its declared block and of the pinned definitions that it
     /// can reach.
     pub version: Digest,
+    /// The same without its manifest: what it reaches is the same in all versions of one base.
+    pub base: Digest,
     /// What is declared of it.
     pub declared: Agent,
     pub(crate) reach: Arc<Reach>,
@@ -77,6 +79,21 @@ impl Reach {
 }
 
 impl AgentEntry {
+    /// The same agent under an earlier version's digest: it reaches the same, and its records name that version.
+    pub(crate) fn kept(&self, version: Digest) -> AgentEntry {
+        let [_, agent, owner] = self.subjects;
+        AgentEntry {
+            name: self.name.clone(),
+            version,
+            base: self.base,
+            declared: self.declared.clone(),
+            reach: Arc::clone(&self.reach),
+            lineage: self.lineage.clone(),
+            subjects: [subject_digest("version", &version.to_string()), agent, owner],
+            limit: self.limit,
+        }
+    }
+
     /// What a freeze of this agent would name: version, agent, owner.
     #[must_use]
     pub fn subjects(&self) -> &[Digest] {
@@ -153,7 +170,8 @@ pub(crate) fn publish(
             let definitions = reachable_definitions(catalog, &reach);
             (Arc::new(reach), definitions)
         });
-        let entry = entry(name, agent, declared, Arc::clone(reach), definitions);
+        let reviewed = agent.governance.review.is_some().then(|| reached(catalog, reach));
+        let entry = entry(name, agent, declared, Arc::clone(reach), (definitions, reviewed));
         agents.insert(name.clone(), Arc::new(entry));
     }
     agents
@@ -164,9 +182,14 @@ fn entry(
     agent: &Agent,
     declared: &Declared,
     reach: Arc<Reach>,
-    definitions: &Digest,
+    (definitions, reviewed): (&Digest, Option<Digest>),
 ) -> AgentEntry {
-    let version = sha256(&block(name, agent, definitions).to_bytes());
+    let base = sha256(&block(name, agent, (definitions, reviewed)).to_bytes());
+    let version = agent.governance.parts.as_deref().map_or(base, |parts| {
+        let parts = crate::registry::manifest_value(parts);
+        let base = ("base", Value::from(base.to_string()));
+        sha256(&object([base, ("manifest", parts), ("v", Value::Integer(1))]).to_bytes())
+    });
     let text = version.to_string();
     let limit = declared.boundaries.get(&agent.boundary).and_then(|boundary| boundary.calls);
     let counted = format!("{}/{name}", agent.boundary);
@@ -186,6 +209,7 @@ fn entry(
         name: name.clone(),
         declared: agent.clone(),
         version,
+        base,
         reach,
     }
 }
@@ -252,8 +276,24 @@ fn reachable_definitions(catalog: &Catalog, reach: &Reach) -> Digest {
     sha256(&Value::Array(pinned.collect()).to_bytes())
 }
 
+/// A digest of all that is granted, and as what: where changes are reviewed, another reach is another version.
+fn reached(catalog: &Catalog, reach: &Reach) -> Digest {
+    let pairs = reach.actions.iter().zip(&reach.grants).filter(|(_, grant)| grant.is_granted());
+    let entries = pairs.filter_map(|(action, grant)| {
+        let entry = catalog.at(*action)?;
+        let by_intent = Value::Bool(*grant == Grant::ByIntent);
+        let digest = Value::from(entry.digest.to_string());
+        Some(Value::Array(vec![Value::from(entry.id.to_string()), by_intent, digest]))
+    });
+    sha256(&Value::Array(entries.collect()).to_bytes())
+}
+
 /// What is digested as a version: the declared block (not its line) and the definitions.
-fn block(name: &AgentName, agent: &Agent, definitions: &Digest) -> Value {
+fn block(
+    name: &AgentName,
+    agent: &Agent,
+    (definitions, reviewed): (&Digest, Option<Digest>),
+) -> Value {
     let only = agent.only.as_ref().map_or(Value::Null, |only| {
         Value::Array(only.iter().map(|pattern| Value::from(pattern_text(pattern))).collect())
     });
@@ -262,7 +302,14 @@ fn block(name: &AgentName, agent: &Agent, definitions: &Digest) -> Value {
         Proof::None => "none",
     };
     let optional = |text: Option<String>| text.map_or(Value::Null, Value::from);
-    object([
+    let governed = [
+        ("environment", agent.governance.environment.as_ref().map(Name::to_string)),
+        ("reach", reviewed.map(|reached| reached.to_string())),
+        ("sponsor", agent.governance.sponsor.as_ref().map(PartyName::to_string)),
+    ];
+    // Absent is absent, so that what states neither keeps its digest.
+    let governed = governed.into_iter().filter_map(|(key, text)| Some((key, Value::from(text?))));
+    let plain = [
         ("boundary", Value::from(agent.boundary.as_str())),
         (
             "credentials",
@@ -279,7 +326,8 @@ fn block(name: &AgentName, agent: &Agent, definitions: &Digest) -> Value {
         ("purpose", Value::from(agent.purpose.as_str())),
         ("users", optional(agent.users.as_ref().map(PartyName::to_string))),
         ("v", Value::Integer(1)),
-    ])
+    ];
+    object(plain.into_iter().chain(governed))
 }
 
 /// As it stands in the file.

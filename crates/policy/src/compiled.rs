@@ -144,6 +144,16 @@ impl Compiled {
         Compiled { published: Arc::new(published), slots }
     }
 
+    /// Lets an earlier version of an agent go on beside its current one. The caller knows that both have one base.
+    pub fn keep(&mut self, agent: &AgentName, version: Digest) {
+        let Some(entry) = self.published.agents.get(agent) else { return };
+        if self.slots.contains_key(&version) {
+            return;
+        }
+        let (entry, reach) = (Arc::new(entry.kept(version)), Arc::clone(&entry.reach));
+        self.slots.insert(version, AgentSlots { agent: entry, reach, slices: OnceLock::new() });
+    }
+
     /// The digest of all policies, of the engine and of the templates.
     #[must_use]
     pub fn digest(&self) -> Digest {
@@ -167,7 +177,7 @@ impl Compiled {
         self.published.agents.get(name).map(Arc::as_ref)
     }
 
-    /// The agent whose current version this is.
+    /// The agent whose current version this is, or one that is kept beside it.
     #[must_use]
     pub fn version(&self, version: &Digest) -> Option<&AgentName> {
         self.slots.get(version).map(|slot| &slot.agent.name)

@@ -55,7 +55,7 @@ pub struct Difference {
 
 /// How far an agent gets with an action, by what is known before any call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
+pub(crate) enum Level {
     ByIntent,
     ByPolicy,
     Ask,
@@ -149,6 +149,23 @@ fn levels(published: &Published) -> BTreeMap<(&AgentName, &ActionId), Level> {
         }
     }
     levels
+}
+
+impl Compiled {
+    /// How far an agent gets with which action, and by which pinned definition.
+    #[must_use]
+    pub fn reach(&self, agent: &AgentName) -> BTreeMap<ActionId, crate::registry::Reached> {
+        let published = &*self.published;
+        let Some(agent) = published.agents.get(agent) else { return BTreeMap::new() };
+        let pairs = agent.reach.actions.iter().zip(&agent.reach.grants);
+        let reached = pairs.filter_map(|(action, grant)| {
+            let entry = published.catalog.at(*action)?;
+            let level = level(published, agent, entry, *grant)? as u8;
+            let definition = entry.definition;
+            Some((entry.id.clone(), crate::registry::Reached { level, definition }))
+        });
+        reached.collect()
+    }
 }
 
 fn level(

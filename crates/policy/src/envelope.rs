@@ -89,6 +89,9 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     writer.begin_object();
     writer.field_str("action", envelope.action);
     writer.field_str("agent", subject.agent.as_str());
+    if envelope.code.is_some_and(Code::is_alarm) {
+        writer.field_bool("alarm", true);
+    }
     text(&mut writer, "ask", ask.as_deref());
     writer.field_bool("bound", subject.bound);
     writer.field_str("boundary", if facts.development { "development" } else { "production" });

@@ -201,7 +201,7 @@ pub(crate) fn names(values: &[Value]) -> Option<BTreeSet<Name>> {
 }
 
 /// An object of members whose names differ, by construction.
-pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+pub(crate) fn object<'a>(members: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
     Value::Object(Object::try_from_members(members).unwrap_or_default())
 }
 

@@ -34,6 +34,7 @@ mod limits;
 mod method;
 mod problem;
 mod reads;
+pub mod registry;
 mod rule;
 mod scan;
 mod schema;

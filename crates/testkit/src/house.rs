@@ -319,6 +319,7 @@ fn world(
     let mut keys = VerificationKeys::new();
     ensure!(keys.insert(key.public().clone(), Validity::ALWAYS), "no room for the key");
     let world = World {
+        registry: gate::Registry::default(),
         revision: store.state().revision,
         compiled: Arc::new(compiled),
         keys: Arc::new(keys),

@@ -20,7 +20,11 @@ impl Directory for App {
         let observed = entry.observes(self.clock.now());
         let inside = |upstream: &&UpstreamName| observed || boundary.upstreams.contains(*upstream);
         let doors = all.filter(inside).filter_map(|upstream| {
-            let edge = match declared.upstreams.get(upstream)?.kind {
+            let found = declared.upstreams.get(upstream)?;
+            if world.registry.refused_at(name, found.environment.as_ref()).is_some() {
+                return None;
+            }
+            let edge = match found.kind {
                 UpstreamKind::Mcp => Edge::Mcp,
                 UpstreamKind::Http => Edge::Http,
             };
@@ -35,6 +39,21 @@ impl Directory for App {
             ttl: entry.declared.credentials.ttl,
             doors: doors.chain(std::iter::once(all)).collect::<BTreeMap<_, _>>(),
         }))
+    }
+
+    fn refused(&self, agent: &AgentName, version: &Digest) -> Option<Code> {
+        let world = self.gate.world();
+        let waits = || world.registry.waits(agent, version).then_some(Code::VersionUnreviewed);
+        let refused = world.registry.refused(agent, self.clock.now()).or_else(waits)?;
+        if refused.is_alarm() {
+            let environment = world.registry.environment().map_or("-", model::Name::as_str);
+            tracing::error!(%agent, environment, code = refused.slug(), "ALARM: a credential of another environment asked for a token");
+        }
+        Some(refused)
+    }
+
+    fn goes_on(&self, agent: &AgentName, version: &Digest) -> bool {
+        self.gate.world().compiled.version(version) == Some(agent)
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {

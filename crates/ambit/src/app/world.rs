@@ -15,6 +15,8 @@ use store::{State, Store};
 pub(crate) const DECLARED: &str = "declared/ambit.yaml";
 /// The prefix of the rows of policy files.
 pub(crate) const POLICIES: &str = "declared/policies/";
+/// The prefix of the rows of agents' manifests: `manifest/PATH`.
+pub(crate) const MANIFESTS: &str = "manifest/";
 /// The prefix of pinned tool definitions: `pin/UPSTREAM.OPERATION`.
 pub(crate) const PINS: &str = "pin/";
 /// The prefix of definitions that changed at their upstream: `quarantine/UPSTREAM.OPERATION`.
@@ -29,11 +31,13 @@ pub(crate) fn build(store: &Store, now: Timestamp) -> anyhow::Result<World> {
     let state = store.state();
     let declared = declared(&state)?;
     let definitions = definitions(&state)?;
-    let compiled = policy::compile(&declared, &definitions).map_err(|problems| {
+    let mut compiled = policy::compile(&declared, &definitions).map_err(|problems| {
         let first = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
         anyhow::anyhow!("the applied state does not compile ({} problems): {first}", problems.len())
     })?;
+    let registry = super::registry::standings(&state, &mut compiled, now)?;
     Ok(World {
+        registry,
         revision: state.revision,
         keys: Arc::new(token_keys(&state, now)?),
         people: declared.people.clone(),
@@ -49,11 +53,21 @@ pub(crate) fn declared(state: &State) -> anyhow::Result<Declared> {
     let Some(text) = state.rows.get(DECLARED) else { return Ok(Declared::default()) };
     let text = String::from_utf8(text.to_vec())?;
     let read = declared::read("ambit.yaml", &text, policy_files(state)?);
-    read.map(|(declared, _)| declared).map_err(|problems| {
+    let read = read.map(|(declared, _)| declared).map_err(|problems| {
         let first =
             problems.diagnostics.first().map(|problem| problem.message.clone()).unwrap_or_default();
         anyhow::anyhow!("the applied `ambit.yaml` cannot be read any more: {first}")
-    })
+    });
+    let mut declared = read?;
+    crate::config::with_parts(&mut declared, &manifests(state)?)?;
+    Ok(declared)
+}
+
+/// The manifests that were applied, by their paths.
+pub(crate) fn manifests(state: &State) -> anyhow::Result<BTreeMap<String, String>> {
+    rows(state, MANIFESTS)
+        .map(|(path, text)| Ok((path.to_owned(), String::from_utf8(text.to_vec())?)))
+        .collect()
 }
 
 /// The policies that were applied.
@@ -120,6 +134,10 @@ pub(crate) fn revoked(state: &State) -> HashSet<Digest> {
     rows(state, "frozen/")
         .filter_map(subject)
         .chain(rows(state, "revoked/").filter_map(subject))
+        .chain(rows(state, super::registry::STOPPED).filter_map(|(rest, row)| {
+            let (_, subject_of) = rest.split_once('/')?;
+            subject((subject_of, row))
+        }))
         .collect()
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Holder {
     key: Mutex<Option<Arc<AgentKey>>>,
     base: Mutex<Option<String>>,
     tokens: Mutex<BTreeMap<Use, Held>>,
+    /// The version that this process is: of its first token. A later one is not what runs here.
+    version: Mutex<Option<String>>,
 }
 
 /// What a token is good for: one door, and one task or none.
@@ -64,6 +66,7 @@ impl Holder {
             key: Mutex::new(None),
             base: Mutex::new(None),
             tokens: Mutex::new(BTreeMap::new()),
+            version: Mutex::new(None),
         }
     }
 
@@ -135,7 +138,7 @@ impl Holder {
         let mut tokens = self.tokens.lock().await;
         let now = SystemClock.now();
         if tokens.get(purpose).is_none_or(|held| held.renew <= now) {
-            let held = self.buy(&key, purpose).await?;
+            let held = self.renewed(&key, purpose).await?;
             tokens.retain(|_, held| held.renew > now);
             if tokens.len() >= limits::BRIDGE_TOKENS {
                 tokens.pop_first();
@@ -153,18 +156,43 @@ impl Holder {
         Ok(headers)
     }
 
+    /// A token of the version that runs here; where that one may not go on, of the newest.
+    async fn renewed(&self, key: &AgentKey, purpose: &Use) -> Result<Held, Trouble> {
+        let mut version = self.version.lock().await;
+        let bought = match self.buy(key, purpose, version.as_deref()).await {
+            Err(Trouble::NoToken(why))
+                if version.is_some() && why.starts_with("version_changed") =>
+            {
+                self.buy(key, purpose, None).await
+            }
+            bought => bought,
+        }?;
+        *version = version_of(&bought.token);
+        Ok(bought)
+    }
+
     /// A token for a door, bound to the key. The first time the gate asks for a nonce, which its answer brings.
-    async fn buy(&self, key: &AgentKey, purpose: &Use) -> Result<Held, Trouble> {
-        match self.buy_once(key, purpose).await? {
+    async fn buy(
+        &self,
+        key: &AgentKey,
+        purpose: &Use,
+        version: Option<&str>,
+    ) -> Result<Held, Trouble> {
+        match self.buy_once(key, purpose, version).await? {
             Some(held) => Ok(held),
-            None => self.buy_once(key, purpose).await?.ok_or_else(|| {
+            None => self.buy_once(key, purpose, version).await?.ok_or_else(|| {
                 Trouble::NoToken("it takes no nonce that it gives: compare the clocks".to_owned())
             }),
         }
     }
 
     /// None if a nonce is asked for.
-    async fn buy_once(&self, key: &AgentKey, purpose: &Use) -> Result<Option<Held>, Trouble> {
+    async fn buy_once(
+        &self,
+        key: &AgentKey,
+        purpose: &Use,
+        version: Option<&str>,
+    ) -> Result<Option<Held>, Trouble> {
         let base = self.base().await?;
         let endpoint = format!("{base}/oauth/token");
         let now = SystemClock.now();
@@ -176,7 +204,7 @@ impl Holder {
             expires: now.after(Duration::seconds(60)),
         });
         let assertion = assertion.map_err(|error| Trouble::NoToken(error.to_string()))?;
-        let form = form(&assertion, purpose);
+        let form = form(&assertion, purpose, version);
         let request = Request::post(&endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(DPOP, secret(&self.proof(key, &Method::POST, &endpoint, None)?)?)
@@ -274,7 +302,7 @@ fn wants_nonce(headers: &HeaderMap) -> bool {
 }
 
 /// RFC 6749 §4.4 with RFC 7523 §2.2, RFC 8707, and the task.
-fn form(assertion: &str, purpose: &Use) -> String {
+fn form(assertion: &str, purpose: &Use, version: Option<&str>) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials")
         .append_pair(
@@ -286,10 +314,20 @@ fn form(assertion: &str, purpose: &Use) -> String {
     if let Some(task) = &purpose.task {
         form.append_pair("task", task);
     }
+    if let Some(version) = version {
+        form.append_pair("agent_version", version);
+    }
     form.finish()
 }
 
-fn read_key(jwk: &Value) -> Option<AgentKey> {
+/// What a token says of the agent's version; the gate believes nothing of it.
+fn version_of(token: &str) -> Option<String> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    claims.get("agent_version").and_then(Value::as_str).map(str::to_owned)
+}
+
+pub(crate) fn read_key(jwk: &Value) -> Option<AgentKey> {
     let text = |name: &str| jwk.get(name).and_then(Value::as_str);
     let algorithm = match text("alg")? {
         "EdDSA" => Algorithm::EdDsa,

@@ -2,6 +2,7 @@
 
 use super::{
     files::pairs,
+    reviewing,
     typed::{self, Input},
 };
 use crate::{
@@ -40,6 +41,8 @@ pub(super) async fn run(command: Command, input: Input, output: &Output) -> anyh
             let value = typed::secret(&name, input, output)?;
             ask(&data.data, Request::SecretSet { name, value }, output, views::members).await
         }
+        Command::Agent(Agent::Review(options)) => reviewing::review(options, output).await,
+        Command::Owner(cli::Owner::Key(options)) => reviewing::key(options, output).await,
         Command::Trace(Trace::Tail(options)) => tail(options, output).await,
         Command::Doctor(data) => {
             let probes = control::ask(&data.data, None, Request::Doctor).await?;
@@ -83,7 +86,7 @@ fn ending(task: cli::RevokeOne) -> (PathBuf, Request, People) {
 /// Commands that are one request and one answer.
 fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
     Ok(match command {
-        Command::Agent(command) => agent(command),
+        Command::Agent(command) => agent(command)?,
         Command::History(data) => (data.data, Request::History, views::history),
         Command::Rollback(options) => {
             let cli::Rollback { revision, reason, skip_tests, data } = options;
@@ -108,15 +111,11 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             let reason = reason.unwrap_or_default();
             (data.data, Request::Unfreeze { selector, effects, reason }, views::members)
         }
-        Command::Revoke(command) => {
-            let (kind, options) = match command {
-                Revoke::Token(options) => (Which::Token, options),
-                Revoke::Agent(options) => (Which::Agent, options),
-                Revoke::Task(options) => (Which::Task, options),
-            };
-            let request = Request::Revoke { kind, name: options.name, reason: options.reason };
-            (options.data.data, request, views::members)
+        Command::Revoke(command) => revoke(command),
+        Command::Owner(cli::Owner::Confirm { name, data }) => {
+            (data.data, Request::OwnerConfirm { name }, views::members)
         }
+        Command::Owner(cli::Owner::List(data)) => (data.data, Request::OwnerList, views::owners),
         Command::Key(Key::Rotate { withdraw, data }) => {
             (data.data, Request::KeyRotate { withdraw }, views::members)
         }
@@ -151,14 +150,36 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
     })
 }
 
-fn agent(command: Agent) -> (PathBuf, Request, People) {
-    match command {
+fn revoke(command: Revoke) -> (PathBuf, Request, People) {
+    let (kind, options) = match command {
+        Revoke::Token(options) => (Which::Token, options),
+        Revoke::Agent(options) => (Which::Agent, options),
+        Revoke::Task(options) => (Which::Task, options),
+        Revoke::Instance(options) => (Which::Instance, options),
+        Revoke::Version(options) => (Which::Version, options),
+        Revoke::User(options) => (Which::User, options),
+        Revoke::Owner(options) => (Which::Owner, options),
+        Revoke::Upstream(options) => (Which::Upstream, options),
+    };
+    let request = Request::Revoke { kind, name: options.name, reason: options.reason };
+    (options.data.data, request, views::members)
+}
+
+fn agent(command: Agent) -> anyhow::Result<(PathBuf, Request, People)> {
+    Ok(match command {
         Agent::List(data) => (data.data, Request::AgentList, views::agents),
         Agent::Show { agent, data } => (data.data, Request::AgentShow { agent }, views::agent),
+        Agent::Suspend(cli::AgentStop { agent, reason, data }) => {
+            (data.data, Request::AgentSuspend { agent, reason }, views::members)
+        }
+        Agent::Resume(cli::AgentStop { agent, reason, data }) => {
+            (data.data, Request::AgentResume { agent, reason }, views::members)
+        }
         Agent::Key { agent, export: cli::KeyForm::Jwk, data } => {
             (data.data, Request::AgentKey { agent }, |value| value.to_string())
         }
-    }
+        other @ Agent::Review(_) => anyhow::bail!("`{other:?}` is no question to a gate"),
+    })
 }
 
 fn member(value: &Value, name: &str) -> String {

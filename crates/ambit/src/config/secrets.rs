@@ -52,6 +52,7 @@ impl SecretSource for Asked {
             kind: UpstreamKind::Http,
             url: "http://127.0.0.1".into(),
             local: None,
+            environment: None,
             credential: Some(source.clone()),
             actions: BTreeMap::new(),
             default_action: None,

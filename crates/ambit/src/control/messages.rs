@@ -28,6 +28,18 @@ pub(crate) enum Request {
     AgentList,
     /// One agent.
     AgentShow { agent: String },
+    /// Stops an agent by its life, or lets it go on.
+    AgentSuspend { agent: String, reason: String },
+    /// Lets an agent go on.
+    AgentResume { agent: String, reason: String },
+    /// The review of an agent's version, or a reviewer's yes to it.
+    AgentReview { agent: String, approval: Option<crate::ops::Approval> },
+    /// A reviewer's public key.
+    OwnerKey { name: String, jwk: String },
+    /// Confirms that an owner or sponsor is alive.
+    OwnerConfirm { name: String },
+    /// Who answers for agents.
+    OwnerList,
     /// An agent's development key, with its private part.
     AgentKey { agent: String },
     /// Opens a task.
@@ -127,6 +139,16 @@ pub(crate) enum Which {
     Agent,
     /// One task.
     Task,
+    /// One instance of an agent.
+    Instance,
+    /// One version of an agent.
+    Version,
+    /// One human.
+    User,
+    /// An owner, with the agents that it owns.
+    Owner,
+    /// An upstream.
+    Upstream,
 }
 
 impl Which {
@@ -136,6 +158,11 @@ impl Which {
             Which::Token => "token",
             Which::Agent => "agent",
             Which::Task => "task",
+            Which::Instance => "instance",
+            Which::Version => "version",
+            Which::User => "user",
+            Which::Owner => "owner",
+            Which::Upstream => "upstream",
         }
     }
 }

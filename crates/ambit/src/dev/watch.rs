@@ -88,7 +88,7 @@ pub(crate) async fn watch(
             () = tokio::time::sleep(limits::WATCH) => {}
             () = stop.cancelled() => return,
         }
-        let now = look(&path);
+        let now = look(&path, &seen);
         if now != known {
             // An editor may still be writing: the files are read when they have stood still once.
             (known, moving) = (now, true);
@@ -159,11 +159,14 @@ async fn apply(app: &App, loaded: &Loaded, only_narrows: bool) -> anyhow::Result
 }
 
 /// What the files look like.
-pub(super) fn look(main: &Path) -> Look {
+pub(super) fn look(main: &Path, files: &Files) -> Look {
     let beside = main.parent().unwrap_or(Path::new("")).join(config::POLICIES);
     let policies = std::fs::read_dir(&beside).into_iter().flatten().flatten();
     let policies = policies.map(|entry| entry.path()).take(limits::POLICY_FILES + 1);
-    let mut paths: Vec<PathBuf> = std::iter::once(main.to_owned()).chain(policies).collect();
+    let directory = main.parent().unwrap_or(Path::new(""));
+    let manifests = files.manifests.keys().map(|path| directory.join(path));
+    let own = std::iter::once(main.to_owned());
+    let mut paths: Vec<PathBuf> = own.chain(policies).chain(manifests).collect();
     paths.sort();
     let one = |path: PathBuf| {
         let metadata = std::fs::metadata(&path).ok();

@@ -1,16 +1,30 @@
 //! Registered agents, and the development key of one.
 
 use super::agent_name;
-use crate::app::{App, Control};
-use model::declared::{Agent, Proof};
+use crate::app::{
+    App, Control,
+    registry::{self, Ground, Living},
+};
+use model::{
+    Timestamp,
+    declared::{Agent, Proof},
+};
 use policy::AgentEntry;
 use serde_json::{Value, json};
 
-/// All agents, by name.
-pub(super) fn list(app: &App) -> Value {
+/// All agents, by name: those that are declared, then those that the registry remembers.
+pub(super) fn list(app: &App) -> anyhow::Result<Value> {
     let compiled = &app.gate.world().compiled;
     let names = compiled.declared().agents.keys();
-    names.filter_map(|name| compiled.agent(name)).map(|entry| row(app, entry)).collect()
+    let declared = names.filter_map(|name| compiled.agent(name)).map(|entry| row(app, entry));
+    let state = app.store.state();
+    let known = registry::registrations(&state)?;
+    let gone = known.into_iter().filter(|(name, _)| compiled.agent(name).is_none());
+    let gone = gone.map(|(name, registration)| {
+        let life = registration.state.as_str();
+        json!({ "name": name.as_str(), "state": life, "declared": false, "purpose": "(not declared)" })
+    });
+    Ok(declared.chain(gone).collect())
 }
 
 /// One agent, with what it sees of each upstream.
@@ -38,9 +52,19 @@ pub(super) fn show(app: &App, agent: &str) -> anyhow::Result<Value> {
 
 fn row(app: &App, entry: &AgentEntry) -> Value {
     let Agent { purpose, owner, boundary, users, credentials, line, .. } = &entry.declared;
-    let frozen = app.store.state().rows.contains_key(&super::holds::frozen(&entry.name));
+    let (state, now) = (app.store.state(), app.clock.now());
+    let frozen = state.rows.contains_key(&super::holds::frozen(&entry.name));
+    let life = life(app, entry, &state, now);
     json!({
         "name": entry.name.as_str(),
+        "declared": true,
+        "state": life.word,
+        "since": life.since,
+        "answered": life.answered,
+        "answered_until": life.until,
+        "refused": life.refused,
+        "sponsor": entry.declared.governance.sponsor.as_ref().map(ToString::to_string),
+        "environment": entry.declared.governance.environment.as_ref().map(ToString::to_string),
         "purpose": purpose,
         "owner": owner.to_string(),
         "boundary": boundary.as_str(),
@@ -54,6 +78,44 @@ fn row(app: &App, entry: &AgentEntry) -> Value {
         "observe_until": entry.declared.observe_until.map(day),
         "line": line,
     })
+}
+
+/// Where an agent is in its life, and who answers for it.
+#[derive(Default)]
+struct Life {
+    word: String,
+    since: Option<String>,
+    answered: &'static str,
+    until: Option<String>,
+    refused: Option<&'static str>,
+}
+
+fn life(app: &App, entry: &AgentEntry, state: &store::State, now: Timestamp) -> Life {
+    let declared = app.gate.world().compiled.declared().clone();
+    let until = Living::new(state, &declared).answered_until(&entry.declared);
+    let answered = super::registry::vigour(until, Ground::of(state).term, now);
+    let refused = app.gate.world().registry.refused(&entry.name, now);
+    let known = registry::registration(state, &entry.name).ok().flatten();
+    let (word, since) = match &known {
+        None => ("unregistered".to_owned(), None),
+        Some(known) => {
+            let word = known.state.as_str();
+            let word = if known.waiting.is_some() {
+                format!("{word}, a version waits")
+            } else {
+                word.to_owned()
+            };
+            (word, Some(known.state.since().to_string()))
+        }
+    };
+    let word = if refused.is_some() { format!("✕ {word}") } else { word };
+    Life {
+        word,
+        since,
+        answered,
+        until: until.map(|until| until.to_string()),
+        refused: refused.map(model::Code::slug),
+    }
 }
 
 /// The day that `observe_until` states.

@@ -109,6 +109,7 @@ pub(crate) async fn apply_as(app: &App, loaded: &Loaded, how: How) -> anyhow::Re
             members.insert("revision".into(), rev.into());
         }
     }
+    app.confirm_in_sandbox(&loaded.declared).await?;
     let withheld = app.know_upstreams(&loaded.declared).await?;
     if let Some(answer) = answer.as_object_mut().filter(|_| !withheld.is_empty()) {
         let names = withheld.iter().map(|name| name.as_str()).collect();
@@ -143,7 +144,11 @@ pub(super) fn patch(before: &Files, after: &Files) -> String {
         }
     };
     file("ambit.yaml", &before.main, &after.main);
-    for (before, after) in [(&before.policies, &after.policies), (&before.keys, &after.keys)] {
+    for (before, after) in [
+        (&before.policies, &after.policies),
+        (&before.keys, &after.keys),
+        (&before.manifests, &after.manifests),
+    ] {
         let paths: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         for path in paths {
             let text = |files: &std::collections::BTreeMap<String, String>| {
@@ -162,9 +167,12 @@ fn changes(app: &App, state: &store::State, loaded: &Loaded) -> anyhow::Result<V
     for (path, text) in &loaded.files.policies {
         wanted.push((policy_row(path), Some(text.clone().into_bytes())));
     }
+    for (path, text) in &loaded.files.manifests {
+        wanted.push((format!("{}{path}", world::MANIFESTS), Some(text.clone().into_bytes())));
+    }
     let kept: BTreeSet<String> = wanted.iter().map(|(key, _)| key.clone()).collect();
-    let gone =
-        state.rows.keys().filter(|key| key.starts_with(world::POLICIES) && !kept.contains(*key));
+    let is_file = |key: &str| key.starts_with(world::POLICIES) || key.starts_with(world::MANIFESTS);
+    let gone = state.rows.keys().filter(|key| is_file(key) && !kept.contains(*key));
     wanted.extend(gone.map(|key| (key.clone(), None)));
     wanted.extend(key_rows(app, state, loaded)?);
     let differs = |(key, value): &(String, Option<Vec<u8>>)| {

@@ -1,7 +1,11 @@
 //! Probes what an operator would look at first: data, disk, clock, upstreams, pins, secrets, agents.
 
 use crate::{
-    app::{App, world},
+    app::{
+        App,
+        registry::{Ground, Living},
+        world,
+    },
     limits,
 };
 use model::{
@@ -77,6 +81,39 @@ pub(super) async fn doctor(app: &Arc<App>) -> anyhow::Result<Value> {
         ),
     }
     Ok(Value::Array(probes.0))
+}
+
+/// Agents that the registry does not let act, and owners who are about to be forgotten.
+fn registered(app: &App, probes: &mut Probes) {
+    let world = app.gate.world();
+    let (state, now) = (app.store.state(), app.clock.now());
+    let declared = world.compiled.declared();
+    let living = Living::new(&state, declared);
+    let term = Ground::of(&state).term;
+    for (name, agent) in &declared.agents {
+        let owner = &agent.owner;
+        let until = living.answered_until(agent);
+        match super::registry::vigour(until, term, now) {
+            word if word.starts_with('✕') => {
+                let found = format!("nobody who answers for `{name}` is known to be alive");
+                let fix = format!("`ambit owner confirm {owner}`");
+                probes.add(State::Fail, "owner", found, &fix);
+            }
+            word if word.starts_with('!') => {
+                let until = until.map(|until| until.to_string()).unwrap_or_default();
+                let found = format!("who answers for `{name}` is known to be alive until {until}");
+                let fix = format!("`ambit owner confirm {owner}`");
+                probes.add(State::Warn, "owner", found, &fix);
+            }
+            _ => {}
+        }
+        let refused = world.registry.refused(name, now);
+        if let Some(code) = refused.filter(|code| *code != model::Code::OwnerAbsent) {
+            let found = format!("agent `{name}` does not act: {}", code.sentence());
+            let fix = format!("`ambit agent show {name}` says how it got there");
+            probes.add(State::Warn, "registry", found, &fix);
+        }
+    }
 }
 
 /// The data directory is its owner's alone, and so are the keys in it.
@@ -308,6 +345,7 @@ fn agents(app: &App, probes: &mut Probes) {
             );
         }
     }
+    registered(app, probes);
     let frozen = super::holds::list(app);
     for row in frozen.as_array().into_iter().flatten() {
         let text = |member: &str| row.get(member).and_then(Value::as_str).unwrap_or_default();

@@ -2,7 +2,6 @@
 //! name reaches an upstream, and what was under way has ended.
 
 use super::{
-    agent_name,
     selector::{self, Selected},
     traces::{read, text},
     usage,
@@ -12,7 +11,7 @@ use crate::{
     control::Which,
     limits,
 };
-use model::{AgentName, TaskId, TokenId, record::StateChange};
+use model::{AgentName, Digest, TaskId, TokenId, record::StateChange};
 use serde_json::{Value, json};
 
 /// The row of a frozen agent.
@@ -47,7 +46,10 @@ pub(super) async fn freeze(
     }))
 }
 
-/// Lets go what was frozen; an agent also of its revocation.
+/// What can be let go again after it was revoked; tokens, tasks, instances and versions cannot.
+const RETURNS: [&str; 4] = ["agent", "user", "owner", "upstream"];
+
+/// Lets go what was frozen; an agent, human, owner or upstream also of its revocation.
 pub(super) async fn unfreeze(
     app: &App,
     selector: &str,
@@ -55,8 +57,8 @@ pub(super) async fn unfreeze(
     reason: String,
 ) -> anyhow::Result<Value> {
     let selected = selector::read(&app.gate.world(), selector, effects)?;
-    let revoked = selected.iter().filter(|one| one.kind == "agent");
-    let revoked: Vec<_> = revoked.map(|one| format!("revoked/agent/{}", one.name)).collect();
+    let revoked = selected.iter().filter(|one| RETURNS.contains(&one.kind));
+    let revoked: Vec<_> = revoked.map(|one| format!("revoked/{}/{}", one.kind, one.name)).collect();
     let state = app.store.state();
     let rows = selected.iter().map(Selected::row).chain(revoked);
     let rows = rows.filter(|key| state.rows.contains_key(key));
@@ -77,7 +79,7 @@ pub(super) fn list(app: &App) -> Value {
             None => ("revoked", key.strip_prefix("revoked/")?),
         };
         let (kind, name) = what.split_once('/')?;
-        if how == "revoked" && kind != "agent" {
+        if how == "revoked" && !RETURNS.contains(&kind) {
             return None;
         }
         let row = read(row);
@@ -99,7 +101,13 @@ pub(super) async fn revoke(
     let known = match which {
         Which::Token => TokenId::parse(name).map(|token| token.to_string()),
         Which::Task => TaskId::parse(name).map(|task| task.to_string()),
-        Which::Agent => Some(agent_name(&app.gate.world().compiled, name)?.to_string()),
+        Which::Agent | Which::User | Which::Owner | Which::Upstream => {
+            let selector = format!("{}:{name}", which.as_str());
+            let selected = selector::read(&app.gate.world(), &selector, &[])?;
+            selected.into_iter().next().map(|one| one.name)
+        }
+        Which::Version => Digest::from_hex(name).map(|digest| digest.to_string()),
+        Which::Instance => is_thumbprint(name).then(|| name.to_owned()),
     };
     let name =
         known.ok_or_else(|| usage(format!("`{name}` is not the id of a {}", which.as_str())))?;
@@ -107,15 +115,27 @@ pub(super) async fn revoke(
     let value = match which {
         // It has ended by then, whenever it was issued.
         Which::Token => ended_by(app, &reason),
-        Which::Task | Which::Agent => because(app, &reason),
+        Which::Task
+        | Which::Agent
+        | Which::Instance
+        | Which::Version
+        | Which::User
+        | Which::Owner
+        | Which::Upstream => because(app, &reason),
     };
     let change = StateChange { key, value: Some(value) };
     app.control(Control { what: "revoke", reason, changes: vec![change] }).await?;
     Ok(json!({ "revoked": which.as_str(), "name": name, "calls_ended": calls_ended(app).await }))
 }
 
+/// 43 characters of base64url: the SHA-256 of a key (RFC 7638).
+fn is_thumbprint(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.len() == 43 && text.chars().all(allowed)
+}
+
 /// Whether every call that a stop meant has ended; one that has not is cut as soon as its outcome can be written.
-async fn calls_ended(app: &App) -> bool {
+pub(super) async fn calls_ended(app: &App) -> bool {
     let ended = app.gate.stopped_calls_ended(limits::STOPPED_CALLS).await;
     if !ended {
         tracing::error!("a call that was stopped is still being closed");

@@ -39,6 +39,7 @@ pub(super) fn in_force(state: &State) -> anyhow::Result<Files> {
         main,
         policies: policies.into_iter().map(|file| (file.path, file.text)).collect(),
         keys,
+        manifests: world::manifests(state)?,
     })
 }
 
@@ -123,7 +124,7 @@ pub(super) fn export(app: &App) -> anyhow::Result<Value> {
     let pins = world.definitions.iter().map(|(action, value)| (action.to_string(), value));
     let lock = String::from_utf8(write_lock(pins)?)?;
     let mut all: BTreeMap<&str, &str> = BTreeMap::from([(MAIN, files.main.as_str())]);
-    let texts = files.policies.iter().chain(&files.keys);
+    let texts = files.policies.iter().chain(&files.keys).chain(&files.manifests);
     all.extend(texts.map(|(path, text)| (path.as_str(), text.as_str())));
     all.insert(config::LOCK_FILE, &lock);
     Ok(json!({ "files": all }))
@@ -168,6 +169,9 @@ fn rows(rev: u64, files: &Files, about: &Value) -> anyhow::Result<Vec<StateChang
     for (path, text) in &files.keys {
         rows.push(row(&format!("keys:{path}"), text.clone().into_bytes()));
     }
+    for (path, text) in &files.manifests {
+        rows.push(row(&format!("manifest:{path}"), text.clone().into_bytes()));
+    }
     Ok(rows)
 }
 
@@ -177,6 +181,10 @@ fn files(state: &State, rev: u64) -> anyhow::Result<Files> {
     for (name, row) in state.rows.range(prefix.clone()..) {
         let Some(part) = name.strip_prefix(&prefix) else { break };
         let text = || String::from_utf8(row.to_vec()).context("a kept revision is not text");
+        if let Some(path) = part.strip_prefix("manifest:") {
+            files.manifests.insert(path.to_owned(), text()?);
+            continue;
+        }
         match part.strip_prefix("keys:") {
             Some(path) => drop(files.keys.insert(path.to_owned(), text()?)),
             None if part == ABOUT => {}
@@ -218,7 +226,7 @@ fn fingerprint(files: &Files) -> String {
         context.update(text.as_bytes());
     };
     add(&files.main);
-    for (path, text) in files.policies.iter().chain(&files.keys) {
+    for (path, text) in files.policies.iter().chain(&files.keys).chain(&files.manifests) {
         add(path);
         add(text);
     }

@@ -114,8 +114,18 @@ pub(crate) static AGENT: Shape = Shape {
     keys: &[
         key("purpose", Required, Text(ANY), "What it is for, in a sentence."),
         key("owner", Required, Text(HUMAN), "Who answers for it: `user:NAME` or `group:NAME`."),
-        later("sponsor", Text(HUMAN), "Who is accountable for it."),
-        later("environment", Text(NAME), "Where it runs: `prod`, `staging`."),
+        key(
+            "sponsor",
+            Optional,
+            Text(HUMAN),
+            "Who is accountable for it: `user:NAME` or `group:NAME`.",
+        ),
+        key(
+            "environment",
+            Optional,
+            Text(NAME),
+            "Where it runs: `prod`, `staging`; anywhere if absent.",
+        ),
         key(
             "users",
             Optional,
@@ -142,8 +152,18 @@ pub(crate) static AGENT: Shape = Shape {
             Text("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
             "The day (UTC) on which `observe` ends and enforcing begins; at most 30 days ahead.",
         ),
-        later("manifest", Text(ANY), "File with model, prompt digests, tools and image."),
-        later("review", Object(&REVIEW), "Who reviews which change."),
+        key(
+            "manifest",
+            Optional,
+            Text(ANY),
+            "File with model, prompt digests, tools, integrations and image.",
+        ),
+        key(
+            "review",
+            Optional,
+            Object(&REVIEW),
+            "Who reviews which change; absent: each passes with a record.",
+        ),
         later("notify", Text(NAME), "The channel of its alarms."),
     ],
     renamed: &[("acts_for", "users"), ("can", "only"), ("user", "users")],
@@ -168,15 +188,69 @@ pub(crate) static CREDENTIALS: Shape = Shape {
     rest: None,
 };
 
-static REVIEW: Shape = Shape {
+pub(crate) static MANIFEST: Shape = Shape {
+    title: "a manifest",
+    keys: &[
+        key("version", Required, Integer(1, 1), "The format's version: `1`."),
+        key("model", Optional, Text(ANY), "The model: `vendor/name@date`."),
+        key("prompts", Optional, Map(ANY, &Text(ANY)), "Prompts by name, each as a digest."),
+        key(
+            "tools",
+            Optional,
+            Map(ACTION_ID, &Text(ANY)),
+            "Tools, each with the digest of its definition.",
+        ),
+        key(
+            "integrations",
+            Optional,
+            Map(ANY, &Text(ANY)),
+            "Systems that it is wired to, with what fixes each.",
+        ),
+        key("image", Optional, Text(ANY), "The image that it runs from, as a digest."),
+    ],
+    renamed: &[],
+    rest: None,
+};
+
+pub(crate) static REVIEW: Shape = Shape {
     title: "`review`",
     keys: &[
-        later("tools", Text(ANY), "Who reviews changed tools."),
-        later("integrations", Text(ANY), "Who reviews changed integrations."),
-        later("model", Text(ANY), "Who reviews a changed model."),
-        later("prompt", Text(ANY), "Who reviews a changed prompt."),
-        later("image", Text(ANY), "Who reviews a changed image."),
-        later("every", Text(DURATION), "How often the whole agent is reviewed."),
+        key(
+            "tools",
+            Optional,
+            Text(ANY),
+            "Who reviews changed tools: `auto`, `notify`, `owner` (if absent), a group or `user:NAME`.",
+        ),
+        key(
+            "integrations",
+            Optional,
+            Text(ANY),
+            "Who reviews changed integrations: `auto`, `notify`, `owner` (if absent), a group or `user:NAME`.",
+        ),
+        key(
+            "model",
+            Optional,
+            Text(ANY),
+            "Who reviews a changed model: `auto`, `notify`, `owner` (if absent), a group or `user:NAME`.",
+        ),
+        key(
+            "prompt",
+            Optional,
+            Text(ANY),
+            "Who reviews a changed prompt: `auto`, `notify`, `owner` (if absent), a group or `user:NAME`.",
+        ),
+        key(
+            "image",
+            Optional,
+            Text(ANY),
+            "Who reviews a changed image: `auto`, `notify`, `owner` (if absent), a group or `user:NAME`.",
+        ),
+        key(
+            "every",
+            Optional,
+            Text(DURATION),
+            "How often the whole agent is reviewed; overdue, it is suspended.",
+        ),
     ],
     renamed: &[],
     rest: None,
@@ -217,7 +291,12 @@ pub(crate) static UPSTREAM: Shape = Shape {
             Map(VARIABLE, &Text(ANY)),
             "Environment variables of a local server; never secrets.",
         ),
-        later("environment", Text(NAME), "Which environment it belongs to."),
+        key(
+            "environment",
+            Optional,
+            Text(NAME),
+            "Which environment it belongs to: agents and gates of another do not reach it.",
+        ),
         later("forward", Words(&["verbatim"]), "Forward the raw body."),
         later("inspect", Boolean, "Look into a tunnel's traffic."),
         key(

@@ -160,6 +160,9 @@ impl Greeting {
         ];
         if let Some(code) = refused {
             envelope.push(("code", code.slug().into()));
+            if code.is_alarm() {
+                envelope.push(("alarm", canonical::Value::Bool(true)));
+            }
         }
         let envelope = crate::json::object(envelope).to_bytes();
         Greeting {

@@ -15,6 +15,9 @@ pub async fn identify(
     request: &ActionRequest,
 ) -> Result<(Actor, Tasks), Refusal> {
     if let Err(code) = standing(gate, world, actor, Some(&request.upstream)) {
+        if code.is_alarm() {
+            tracing::error!(agent = %actor.agent(), upstream = %request.upstream, code = code.slug(), "ALARM: a credential of another environment was used");
+        }
         return Err(settle::refuse(gate, world, actor, request, code, None).await);
     }
     let (actor, tasks) = match task::resolve(gate, actor, request.task) {
@@ -54,9 +57,28 @@ pub(crate) fn standing(
     let Some(current) = world.compiled.agent(actor.agent()) else {
         return Err(Code::CredentialInvalid);
     };
-    stopped(gate, current, actor, upstream)?;
+    stopped(gate, current, actor, upstream).map_err(|code| match code {
+        // Whom the registry stopped is told so.
+        Code::Revoked => world.registry.refused(actor.agent(), gate.clock.now()).unwrap_or(code),
+        code => code,
+    })?;
+    if let Some(code) = world.registry.refused(actor.agent(), gate.clock.now()) {
+        return Err(code);
+    }
+    let upstream = upstream.and_then(|name| world.compiled.declared().upstreams.get(name));
+    let environment = upstream.and_then(|upstream| upstream.environment.as_ref());
+    if let Some(code) = world.registry.refused_at(actor.agent(), environment) {
+        return Err(code);
+    }
+    if world.registry.waits(actor.agent(), &actor.version()) {
+        return Err(Code::VersionUnreviewed);
+    }
     // Last, because it alone lets an agent look at what it may do now.
-    if current.version == actor.version() { Ok(()) } else { Err(Code::VersionChanged) }
+    if world.compiled.version(&actor.version()) == Some(actor.agent()) {
+        Ok(())
+    } else {
+        Err(Code::VersionChanged)
+    }
 }
 
 /// Refuses whom somebody has stopped, and what goes to a stopped upstream.

@@ -23,6 +23,9 @@ pub async fn look_up(
             settle::refuse(gate, world, actor, request, Code::DefinitionChanged, None).await
         );
     }
+    if world.registry.is_draft(actor.agent()) && slice.entry().action.risk != model::RiskTier::Low {
+        return Err(settle::refuse(gate, world, actor, request, Code::DraftLimited, None).await);
+    }
     match slice.look_up(request.arguments.clone()) {
         Ok(call) => {
             let stops = gate.stops.current();

@@ -3,8 +3,9 @@
 use super::{Direction, Found};
 use model::declared::{
     Agent, ApprovalProof, ApprovalRule, Approvers, Boundary, CallLimit, CredentialSource, Declared,
-    Hook, Intent, Proof, Upstream,
+    Governance, Hook, Intent, Proof, Upstream,
 };
+use model::manifest::Review;
 use model::{Duration, Name, PartyName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -61,6 +62,21 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
     let until = |agent: &Agent| or_none(agent.observe_until.as_ref());
     let later = b.observe_until > a.observe_until;
     found.compare("observe_until", name, (&until(a), &until(b)), Direction::growing(later));
+    governance(name, &a.governance, &b.governance, found);
+}
+
+fn governance(name: &Name, a: &Governance, b: &Governance, found: &mut Found) {
+    let (from, to) = (or_none(a.sponsor.as_ref()), or_none(b.sponsor.as_ref()));
+    found.compare("sponsor", name, (&from, &to), Direction::Widens);
+    let (from, to) = (or_none(a.environment.as_ref()), or_none(b.environment.as_ref()));
+    found.compare("environment", name, (&from, &to), Direction::Widens);
+    let (from, to) = (or_none(a.manifest.as_ref()), or_none(b.manifest.as_ref()));
+    // A changed manifest is a new version, which the agent's own review rules hold.
+    found.compare("manifest", name, (&from, &to), Direction::Neutral);
+    if a.review != b.review {
+        let shown = |review: &Option<Review>| if review.is_some() { "stated" } else { "-" };
+        found.add(Direction::Widens, "review", name, (shown(&a.review), shown(&b.review)));
+    }
 }
 
 fn or_none(value: Option<&impl Display>) -> String {
@@ -74,6 +90,8 @@ fn longer(what: &'static str, name: &Name, (from, to): (Duration, Duration), fou
 fn upstream(name: &Name, a: &Upstream, b: &Upstream, found: &mut Found) {
     let place = |upstream: &Upstream| format!("{:?} {}", upstream.kind, upstream.url);
     found.compare("address", name, (&place(a), &place(b)), Direction::Widens);
+    let (from, to) = (or_none(a.environment.as_ref()), or_none(b.environment.as_ref()));
+    found.compare("environment", name, (&from, &to), Direction::Widens);
     if a.local != b.local {
         let command = |upstream: &Upstream| {
             upstream.local.as_ref().map_or("-".to_owned(), |local| local.command.join(" "))

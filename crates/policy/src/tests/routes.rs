@@ -32,6 +32,7 @@ fn api(routes: &[(&str, &str)]) -> Compiled {
             kind: UpstreamKind::Http,
             url: "http://127.0.0.1:1".into(),
             local: None,
+            environment: None,
             credential: None,
             actions,
             default_action: None,

@@ -52,6 +52,7 @@ fn agent(boundary: &str, only: Option<&[&str]>, users: Option<PartyName>, line: 
         users,
         credentials: Credentials { proof: Proof::None, keys: None, ttl: Duration::seconds(900) },
         observe_until: None,
+        governance: model::declared::Governance::default(),
         line,
     }
 }
@@ -80,6 +81,7 @@ fn upstream(kind: UpstreamKind, actions: &[(&str, Action)]) -> Upstream {
         kind,
         url: "http://127.0.0.1:1".into(),
         local: None,
+        environment: None,
         credential: None,
         actions: actions.collect(),
         default_action: None,

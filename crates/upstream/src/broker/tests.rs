@@ -23,6 +23,7 @@ fn declared(source: CredentialSource) -> BTreeMap<UpstreamName, Upstream> {
         kind: declared::UpstreamKind::Mcp,
         url: "http://127.0.0.1:1/mcp".to_owned(),
         local: None,
+        environment: None,
         credential: Some(source),
         actions: BTreeMap::new(),
         default_action: None,

@@ -57,6 +57,7 @@ pub(crate) fn lend(url: &str) -> UpstreamCredential {
         kind: declared::UpstreamKind::Http,
         url: url.to_owned(),
         local: None,
+        environment: None,
         credential: Some(CredentialSource::Env("AMBIT_SECRET_TICKETS".to_owned())),
         actions: BTreeMap::new(),
         default_action: None,

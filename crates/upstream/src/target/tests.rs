@@ -8,6 +8,7 @@ fn upstream(url: &str) -> declared::Upstream {
         kind: declared::UpstreamKind::Mcp,
         url: url.to_owned(),
         local: None,
+        environment: None,
         credential: None,
         actions: BTreeMap::new(),
         default_action: None,

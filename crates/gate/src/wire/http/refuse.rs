@@ -74,6 +74,12 @@ fn status(code: Code) -> StatusCode {
         Code::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::Asked => StatusCode::ACCEPTED,
         Code::Revoked
+        | Code::AgentSuspended
+        | Code::AgentDecommissioned
+        | Code::OwnerAbsent
+        | Code::VersionUnreviewed
+        | Code::EnvironmentMismatch
+        | Code::DraftLimited
         | Code::Frozen
         | Code::DefinitionChanged
         | Code::DefinitionUnseen

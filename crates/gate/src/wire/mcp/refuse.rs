@@ -45,6 +45,12 @@ const fn telling(code: Code) -> Telling {
         Code::NotInCatalog => Telling::Unknown,
         Code::Asked => Telling::Pending,
         Code::Revoked
+        | Code::AgentSuspended
+        | Code::AgentDecommissioned
+        | Code::OwnerAbsent
+        | Code::VersionUnreviewed
+        | Code::EnvironmentMismatch
+        | Code::DraftLimited
         | Code::Frozen
         | Code::ArgumentsInvalid
         | Code::BodyInvalid
