@@ -31,6 +31,8 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
         Some(entry) => credentials(entry, problems),
         None => Some(Credentials { proof: Proof::Dpop, keys: None, ttl: limits::TTL_DEFAULT }),
     };
+    let may_act = may_act(&fields, reading);
+    let problems = &mut reading.problems;
     let observe_until = mode(&fields, problems);
     let governance = governance::read(&fields, problems);
     let only = fields.get("only", problems).map(|entry| {
@@ -52,11 +54,34 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
         boundary: boundary?,
         only,
         users,
+        may_act,
         credentials: credentials?,
         observe_until: observe_until?,
         governance: governance?,
         line,
     })
+}
+
+/// Who may act on the agent's account.
+fn may_act(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Vec<Name> {
+    let problems = &mut reading.problems;
+    let mut all = Vec::new();
+    let Some(entry) = fields.get("may_act", problems) else { return all };
+    for item in items(entry, "`may_act`", problems) {
+        let Some(found) = name(item, "an agent", problems) else { continue };
+        if all.contains(&found) {
+            problems.add(item.span, "this agent is here twice", "keep one of the two");
+            continue;
+        }
+        reading.references.mention(Mention::Agent, &found, item.span);
+        all.push(found);
+    }
+    if all.len() > limits::MAY_ACT {
+        let message = format!("`may_act` names more than {} agents", limits::MAY_ACT);
+        problems.add(entry.value.span, message, "name only those that this agent hands work to");
+    }
+    all.sort();
+    all
 }
 
 /// The end of `mode: observe`, which must be stated; `None` inside: it enforces.

@@ -32,6 +32,9 @@ pub(crate) const ROUTE_SEGMENTS: usize = 32;
 /// Longest path of a file named in the declared state: Linux' PATH_MAX is larger, no sane layout is.
 pub(crate) const PATH_CHARS: usize = 256;
 
+/// Most agents that one agent lets act on its account: each stands in each of its tokens.
+pub(crate) const MAY_ACT: usize = 16;
+
 /// Life of a token when nothing is said: short enough that a leaked one is soon worthless.
 pub(crate) const TTL_DEFAULT: Duration = Duration::seconds(15 * 60);
 /// Longest life of a token.

@@ -288,6 +288,7 @@ fn what_the_base_says_of_who_may_act() {
                         `employees`,
                     ),
                 ),
+                may_act: [],
                 credentials: Credentials {
                     proof: Dpop,
                     keys: Some(
@@ -382,6 +383,7 @@ fn defaults() {
                     boundary: `b`,
                     only: None,
                     users: None,
+                    may_act: [],
                     credentials: Credentials {
                         proof: Dpop,
                         keys: None,

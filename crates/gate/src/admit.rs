@@ -11,5 +11,6 @@ pub(crate) use authenticate::Believed;
 pub use authenticate::{authenticate, greet};
 pub use identify::identify;
 pub use look_up::look_up;
+pub(crate) use look_up::visible;
 pub use seats::seat;
 pub use task::Tasks;

@@ -1,7 +1,7 @@
 //! The evidence that this request comes from this agent.
 
 use crate::{nonce::Nonces, token::Verified};
-use model::{AgentName, Digest, TaskId, Timestamp, TokenId, UserName};
+use model::{ActionId, AgentName, Ancestor, Digest, TaskId, Timestamp, TokenId, UserName};
 use std::sync::Arc;
 
 /// How a token was shown in `Authorization`.
@@ -118,6 +118,28 @@ impl Actor {
     #[must_use]
     pub fn user_of_token(&self) -> Option<&UserName> {
         self.verified.user.as_ref()
+    }
+
+    /// The agents from whose tokens this one came, the first first; empty for a token that its agent asked for itself.
+    #[must_use]
+    pub fn chain(&self) -> &[Ancestor] {
+        &self.verified.chain
+    }
+
+    /// The agent that the work began with, whose task it is, and its instance: the first of the chain, or the agent
+    /// itself.
+    #[must_use]
+    pub fn origin(&self) -> (&AgentName, Option<&str>) {
+        match self.verified.chain.first() {
+            Some(first) => (&first.agent, first.instance.as_deref()),
+            None => (self.agent(), self.instance()),
+        }
+    }
+
+    /// Whether the token reaches this action, if its agent does: it may name the only ones.
+    #[must_use]
+    pub fn reaches(&self, action: &ActionId) -> bool {
+        self.verified.actions.as_ref().is_none_or(|actions| actions.contains(action))
     }
 
     /// The task that the token names.

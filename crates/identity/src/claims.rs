@@ -40,6 +40,11 @@ impl Claims {
         }
     }
 
+    /// A claim of any form, if it is there.
+    pub(crate) fn optional(&self, member: &str) -> Option<&Value> {
+        self.members.get(member)
+    }
+
     /// A claim that is an object if it is there.
     pub(crate) fn optional_object(
         &self,

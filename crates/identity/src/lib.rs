@@ -19,6 +19,7 @@ mod assertion;
 mod claims;
 mod compact;
 mod credential;
+mod delegation;
 mod foreign;
 mod key;
 pub mod limits;
@@ -36,6 +37,9 @@ pub use agent_key::{AgentKey, AssertionClaims, ProofClaims};
 pub use agent_keys::{AgentKeys, AgentKeysError};
 pub use assertion::{ClientAssertion, verify_client_assertion};
 pub use credential::{Credential, CredentialError};
+pub use delegation::{
+    DETAIL_TYPE, Delegation, DetailsError, chain_of, read_details, write_chain, write_details,
+};
 pub use foreign::{
     Expected, Foreign, ForeignKeys, ForeignKeysError, stated_issuer, verify_foreign,
 };

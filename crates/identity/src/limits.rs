@@ -2,9 +2,19 @@
 
 use model::Duration;
 
-/// LIMIT: longest access token that is read. Ours have about 700 bytes; hyper's header limit is
-/// above it, and a megabyte of base64 must not reach the parser.
-pub const TOKEN_BYTES: usize = 4 * 1024;
+/// LIMIT: longest access token that is read. Most of ours have about 700 bytes, one that names a hundred actions some
+/// 5,000; hyper's header limit is above it, and a megabyte of base64 must not reach the parser.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+
+/// LIMIT: agents in one chain of delegations, the acting one included (S20): each is checked on every request, and a
+/// longer chain is one that nobody reads any more.
+pub const CHAIN_AGENTS: usize = 4;
+
+/// LIMIT: actions that one token names; what is longer does not fit into a token.
+pub const DETAILED_ACTIONS: usize = 256;
+
+/// LIMIT: agents that may exchange one token; they stand in each token of the agent that lists them.
+pub const MAY_ACT: usize = 16;
 
 /// LIMIT: longest proof of possession. An ES256 proof with its key and `ath` has about 600 bytes;
 /// clients that add claims of their own stay far below.
@@ -39,7 +49,7 @@ pub(crate) const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 
 /// LIMIT: bytes of one decoded header or claims part; below the limit of the whole.
 pub(crate) const PART: canonical::Limits =
-    canonical::Limits { bytes: 4 * 1024, depth: 6, members: 128 };
+    canonical::Limits { bytes: 8 * 1024, depth: 7, members: 512 };
 
 /// LIMIT: longest `jti` of a proof or assertion. Clients send UUIDs (36) or 256 bits in base64url
 /// (43); it is hashed, never stored.

@@ -2,6 +2,7 @@
 
 use crate::{
     compact::seal,
+    delegation::{Delegation, write_chain, write_details},
     key::{Algorithm, KeyError, PublicKey},
     limits::{MAX_TOKEN_LIFE, TOKEN_BYTES},
     secret::Secret,
@@ -37,6 +38,8 @@ pub struct Grant<'a> {
     pub expires: Timestamp,
     /// Whether `cnf.jkt` binds the token to `instance`.
     pub bound: bool,
+    /// On whose account, how far, and who may go on: `act`, `chain`, `authorization_details`, `may_act`.
+    pub delegation: Delegation<'a>,
 }
 
 /// Why a token was not minted.
@@ -116,8 +119,9 @@ impl SigningKey {
 
     /// Signs an RFC 9068 token (`typ: at+jwt`): `iss`, `aud`, `sub`, `client_id`, `iat`, `exp`,
     /// `jti`, and of our own `agent`, `agent_version`, `agent_instance`, `task`. An autonomous agent
-    /// is its own `sub`; for a human, `sub` is the human and `act.sub` the agent (RFC 8693 §4.1). A
-    /// bound token has `cnf.jkt` (RFC 9449 §6.1).
+    /// is its own `sub`; for a human, `sub` is the human and `act.sub` the agent (RFC 8693 §4.1). A token that was
+    /// exchanged keeps `sub`, nests `act` and lists its ancestors in `chain`. A bound token has `cnf.jkt` (RFC 9449
+    /// §6.1).
     pub fn mint(&self, grant: &Grant<'_>) -> Result<String, MintError> {
         let (issued, expires) = (grant.issued.seconds(), grant.expires.seconds());
         let seconds = expires.saturating_sub(issued);
@@ -159,24 +163,31 @@ fn write_claims(grant: &Grant<'_>, issued: i64, expires: i64) -> Result<Vec<u8>,
     let agent = grant.agent.as_str();
     let bound_to = grant.instance.filter(|_| grant.bound);
     writer.begin_object();
-    if grant.user.is_some() {
-        writer.field_object("act").field_str("sub", agent).end();
-    }
+    let delegation = &grant.delegation;
+    delegation.write_act(&mut writer, agent, grant.user.is_some());
     writer.field_str("agent", agent);
     if let Some(instance) = grant.instance {
         writer.field_str("agent_instance", instance);
     }
     writer.field_str("agent_version", &grant.version.to_string());
-    writer.field_str("aud", grant.audience).field_str("client_id", agent);
+    writer.field_str("aud", grant.audience);
+    if let Some(actions) = delegation.actions {
+        writer.field_raw("authorization_details", &write_details(actions));
+    }
+    if !delegation.chain.is_empty() {
+        writer.field_raw("chain", &write_chain(delegation.chain));
+    }
+    writer.field_str("client_id", agent);
     if let Some(jkt) = bound_to {
         writer.field_object("cnf").field_str("jkt", jkt).end();
     }
     writer.field_int("exp", expires).field_int("iat", issued);
     writer.field_str("iss", grant.issuer).field_str("jti", &grant.token.to_string());
+    delegation.write_may_act(&mut writer);
     if let Some(scope) = grant.scope {
         writer.field_str("scope", scope);
     }
-    writer.field_str("sub", grant.user.map_or(agent, UserName::as_str));
+    delegation.write_subject(&mut writer, agent, grant.user);
     if let Some(task) = grant.task {
         writer.field_str("task", &task.to_string());
     }

@@ -5,14 +5,14 @@ use crate::{
     claims::Claims,
     compact::Compact,
     credential::{Credential, CredentialError},
+    delegation::{self, Delegated},
     key::PublicKey,
     limits::{MAX_TOKEN_LIFE, TOKEN_BYTES},
     proof::{self, ProofTarget, verify_proof},
     verification::VerificationKeys,
 };
-use canonical::Value;
-use model::{AgentName, Digest, Name, TaskId, Timestamp, TokenId, UserName};
-use std::sync::Arc;
+use model::{ActionId, AgentName, Ancestor, Digest, Name, TaskId, Timestamp, TokenId, UserName};
+use std::{collections::BTreeSet, sync::Arc};
 
 const WHAT: Credential = Credential::AccessToken;
 
@@ -33,6 +33,9 @@ pub struct Verified {
     pub(crate) version: Digest,
     pub(crate) instance: Option<String>,
     pub(crate) user: Option<UserName>,
+    pub(crate) chain: Vec<Ancestor>,
+    pub(crate) actions: Option<BTreeSet<ActionId>>,
+    pub(crate) may_act: Vec<AgentName>,
     pub(crate) task: Option<TaskId>,
     pub(crate) token: TokenId,
     pub(crate) scope: Option<String>,
@@ -104,10 +107,64 @@ impl Verified {
         self.token
     }
 
-    /// The agent, for revoking a token that nobody presents.
+    /// The agent, for a token that nobody presents.
     #[must_use]
     pub const fn agent(&self) -> &AgentName {
         &self.agent
+    }
+
+    /// The agent's version.
+    #[must_use]
+    pub const fn version(&self) -> Digest {
+        self.version
+    }
+
+    /// The thumbprint of the instance's key, if it showed one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+
+    /// The human acted for.
+    #[must_use]
+    pub const fn user(&self) -> Option<&UserName> {
+        self.user.as_ref()
+    }
+
+    /// The task.
+    #[must_use]
+    pub const fn task(&self) -> Option<TaskId> {
+        self.task
+    }
+
+    /// Its only audience.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The thumbprint of the key that it is bound to, if it is.
+    #[must_use]
+    pub fn bound_to(&self) -> Option<&str> {
+        self.bound_to.as_deref()
+    }
+
+    /// The agents from whose tokens it came, the first first.
+    #[must_use]
+    pub fn chain(&self) -> &[Ancestor] {
+        &self.chain
+    }
+
+    /// The only actions that it reaches; `None`: all that its agent does.
+    #[must_use]
+    pub const fn actions(&self) -> Option<&BTreeSet<ActionId>> {
+        self.actions.as_ref()
+    }
+
+    /// The agents that may exchange it.
+    #[must_use]
+    pub fn may_act(&self) -> &[AgentName] {
+        &self.may_act
     }
 
     /// The `kid` of the key that signed it; kept tokens of a withdrawn key are to be dropped.
@@ -171,7 +228,7 @@ fn read_claims(
     if claims.text("client_id")? != agent {
         return Err(claims.inconsistent("`client_id` is not `agent`"));
     }
-    let user = read_user(claims, agent)?;
+    let Delegated { user, chain, actions, may_act } = delegation::read(claims, agent)?;
     let name = "a name of an agent";
     let agent = Name::new(agent).map_err(|_| claims.wrong("agent", name))?;
     let version = Digest::from_hex(claims.text("agent_version")?)
@@ -192,6 +249,9 @@ fn read_claims(
         version,
         instance,
         user,
+        chain,
+        actions,
+        may_act,
         task,
         token,
         scope: claims.optional_text("scope")?.map(str::to_owned),
@@ -202,25 +262,6 @@ fn read_claims(
         issued: Timestamp::default(),
         expires: Timestamp::default(),
     })
-}
-
-/// The human, if the agent acts for one: then `act.sub` is the agent, otherwise `sub` is.
-fn read_user(claims: &Claims, agent: &str) -> Result<Option<UserName>, CredentialError> {
-    let subject = claims.text("sub")?;
-    let Some(act) = claims.optional_object("act")? else {
-        if subject != agent {
-            return Err(claims.inconsistent("`sub` is not `agent`, and there is no `act`"));
-        }
-        return Ok(None);
-    };
-    if act.contains("act") {
-        return Err(claims.wrong("act", "a single actor: chains are not accepted"));
-    }
-    if act.get("sub").and_then(Value::as_str) != Some(agent) {
-        return Err(claims.inconsistent("`act.sub` is not `agent`"));
-    }
-    let user = UserName::new(subject).map_err(|_| claims.wrong("sub", "the name of a person"))?;
-    Ok(Some(user))
 }
 
 fn read_binding(claims: &Claims) -> Result<Option<String>, CredentialError> {

@@ -2,6 +2,7 @@
 
 use crate::{
     authenticate::{Client, Way},
+    delegate::{Parent, check_parent, kept_task, reach, subjects_of},
     directory::{Directory, RegisteredAgent},
     error::IssueError,
     limits::BEARER_LIFE,
@@ -9,9 +10,10 @@ use crate::{
 use identity::limits::MAX_TOKEN_LIFE;
 use ledger::subject_digest;
 use model::{
-    AgentName, Digest, PartyName, TaskId, Timestamp, UpstreamName, UserName, declared::Proof,
+    ActionId, AgentName, Ancestor, Digest, PartyName, TaskId, Timestamp, UpstreamName, UserName,
+    declared::Proof,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What a client wishes for.
 #[derive(Clone, Debug)]
@@ -21,6 +23,10 @@ pub(crate) struct Wish {
     /// The version that it says it is; one that says nothing is the newest.
     pub(crate) version: Option<String>,
     pub(crate) binding: Binding,
+    /// The only actions that the token is to reach.
+    pub(crate) actions: Option<BTreeSet<ActionId>>,
+    /// The token that is exchanged.
+    pub(crate) parent: Option<Parent>,
 }
 
 /// What the token is to be bound to.
@@ -46,6 +52,12 @@ pub(crate) struct Decided {
     pub(crate) issued: Timestamp,
     pub(crate) expires: Timestamp,
     pub(crate) bound: bool,
+    /// The agents from whose tokens it comes.
+    pub(crate) chain: Vec<Ancestor>,
+    /// The only actions that it reaches.
+    pub(crate) actions: Option<BTreeSet<ActionId>>,
+    /// The agents that may exchange it.
+    pub(crate) may_act: Vec<AgentName>,
     /// Everyone whose revocation takes the decision back.
     pub(crate) subjects: Vec<Digest>,
 }
@@ -60,13 +72,13 @@ pub(crate) fn decide(
     let agent = directory.agent(&client.agent).ok_or(IssueError::Revoked)?;
     let version = check_version(directory, client, wish, agent.version)?;
     let (instance, bound) = check_binding(&agent, client, wish)?;
-    let task = match &wish.task {
-        None => None,
-        Some(text) => Some(check_task(directory, &client.agent, text, now)?),
+    let chain = match &wish.parent {
+        None => Vec::new(),
+        Some(parent) => check_parent(directory, client, parent)?,
     };
-    let (task, user, task_ends) = match task {
-        None => (None, None, None),
-        Some((id, user, ends)) => (Some(id), user, Some(ends)),
+    let (task, user, task_ends) = match &wish.parent {
+        None => own_task(directory, client, wish, now)?,
+        Some(parent) => kept_task(directory, parent, &chain, wish, now)?,
     };
     let names = Names {
         agent: &client.agent,
@@ -83,6 +95,7 @@ pub(crate) fn decide(
     if subjects.iter().any(|subject| directory.is_revoked(subject)) {
         return Err(IssueError::Revoked);
     }
+    subjects.extend(chain.iter().flat_map(subjects_of));
     // A frozen upstream answers as one that the agent does not see.
     let upstream = agent.doors.get(&wish.resource).ok_or(IssueError::Target)?.clone();
     if let Some(upstream) = &upstream {
@@ -92,8 +105,25 @@ pub(crate) fn decide(
         }
         subjects.push(upstream_subject);
     }
-    let (issued, expires) = lifetime(&agent, task_ends, bound, now)?;
-    Ok(Decided { version, instance, upstream, user, task, issued, expires, bound, subjects })
+    let actions = reach(directory, client, wish, upstream.as_ref())?;
+    let ends = wish.parent.as_ref().map(|parent| parent.expires);
+    let ends = task_ends.into_iter().chain(ends).min();
+    let (issued, expires) = lifetime(&agent, ends, bound, now)?;
+    let may_act = agent.may_act.clone();
+    Ok(Decided {
+        version,
+        instance,
+        upstream,
+        user,
+        task,
+        issued,
+        expires,
+        bound,
+        chain,
+        actions,
+        may_act,
+        subjects,
+    })
 }
 
 /// The instance's key, and whether the token is bound to it.
@@ -129,8 +159,23 @@ fn check_version(
     if goes_on { Ok(stated) } else { Err(IssueError::Version) }
 }
 
+/// The task, its human, and when it ends, as far as there are any.
+pub(crate) type Purpose = (Option<TaskId>, Option<UserName>, Option<Timestamp>);
+
+/// The task that is named, if one is, with its human and its end.
+fn own_task(
+    directory: &dyn Directory,
+    client: &Client,
+    wish: &Wish,
+    now: Timestamp,
+) -> Result<Purpose, IssueError> {
+    let Some(text) = &wish.task else { return Ok((None, None, None)) };
+    let (id, user, ends) = check_task(directory, &client.agent, text, now)?;
+    Ok((Some(id), user, Some(ends)))
+}
+
 /// The task, its human and its end.
-fn check_task(
+pub(crate) fn check_task(
     directory: &dyn Directory,
     agent: &AgentName,
     text: &str,
@@ -144,18 +189,18 @@ fn check_task(
     Ok((id, task.user, task.expires))
 }
 
-/// From now, in whole seconds, until the earliest of the declared life, the task's end and the
-/// ceilings.
+/// From now, in whole seconds, until the earliest of the declared life, the end of the task and of the token that is
+/// exchanged, and the ceilings.
 fn lifetime(
     agent: &RegisteredAgent,
-    task_ends: Option<Timestamp>,
+    ends: Option<Timestamp>,
     bound: bool,
     now: Timestamp,
 ) -> Result<(Timestamp, Timestamp), IssueError> {
     let ceiling = if bound { MAX_TOKEN_LIFE } else { BEARER_LIFE };
     let issued = Timestamp::from_seconds(now.seconds());
     let by_life = issued.after(agent.ttl.min(ceiling));
-    let expires = task_ends.map_or(by_life, |ends| by_life.min(ends));
+    let expires = ends.map_or(by_life, |ends| by_life.min(ends));
     let expires = Timestamp::from_seconds(expires.seconds());
     if expires <= now {
         return Err(IssueError::Life);

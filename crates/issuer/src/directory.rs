@@ -2,10 +2,13 @@
 
 use identity::{AgentKeys, NonceKey, SigningKey, VerificationKeys};
 use model::{
-    AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName, UserName,
-    declared::Proof,
+    ActionId, AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName,
+    UserName, declared::Proof,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A registered agent, as of one control revision.
 #[derive(Clone, Debug)]
@@ -23,6 +26,8 @@ pub struct RegisteredAgent {
     /// The doors that it sees, by their full URL, which is the audience of a token.
     /// None of them stands for the door of all.
     pub doors: BTreeMap<String, Option<UpstreamName>>,
+    /// The agents that may exchange its tokens.
+    pub may_act: Vec<AgentName>,
 }
 
 /// An open task.
@@ -54,6 +59,9 @@ pub trait Directory: Send + Sync {
 
     /// The task of this id, if it is open.
     fn task(&self, id: TaskId) -> Option<TaskGrant>;
+
+    /// The actions that the agent finds at a door: of one upstream, or of all that the door of all shows.
+    fn actions(&self, agent: &AgentName, upstream: Option<&UpstreamName>) -> BTreeSet<ActionId>;
 
     /// Whether this subject (`ledger::subject_digest`) is revoked or frozen.
     fn is_revoked(&self, subject: &Digest) -> bool;

@@ -3,6 +3,7 @@
 use crate::{
     directory::Directory,
     error::IssueError,
+    exchange::ACCESS_TOKEN,
     issue::{Issued, Issuer},
     limits::{BODY_BYTES, CACHE_SECONDS},
     metadata::metadata,
@@ -78,7 +79,7 @@ impl Issuer {
 }
 
 async fn read(body: Body) -> Result<axum::body::Bytes, IssueError> {
-    let refused = IssueError::Form("send a body of at most 16 KiB");
+    let refused = IssueError::Form("send a body of at most 48 KiB");
     axum::body::to_bytes(body, BODY_BYTES).await.map_err(|_| refused)
 }
 
@@ -86,7 +87,13 @@ fn write_token(issued: &Issued) -> Result<Vec<u8>, WriterError> {
     let mut out = Vec::with_capacity(1024);
     let mut writer = Writer::new(&mut out);
     writer.begin_object().field_str("access_token", &issued.token);
+    if let Some(actions) = &issued.actions {
+        writer.field_raw("authorization_details", &identity::write_details(actions));
+    }
     writer.field_int("expires_in", issued.expires_in);
+    if issued.exchanged {
+        writer.field_str("issued_token_type", ACCESS_TOKEN);
+    }
     writer.field_str("token_type", if issued.bound { "DPoP" } else { "Bearer" }).end();
     writer.finish()?;
     Ok(out)

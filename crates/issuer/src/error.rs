@@ -1,7 +1,7 @@
 //! Why no token was issued, and the one mapping to RFC 6749 errors and codes.
 
 use http::StatusCode;
-use identity::{CredentialError, MintError};
+use identity::{CredentialError, DetailsError, MintError};
 use ledger::AppendError;
 use model::Code;
 
@@ -33,7 +33,7 @@ pub enum IssueError {
     #[error("the client assertion was used before: sign a new one with another `jti`")]
     AssertionReplayed,
     /// Another grant type.
-    #[error("only `client_credentials` is granted here")]
+    #[error("only `client_credentials` and token exchange are granted here")]
     GrantType,
     /// A scope was asked for.
     #[error("no scopes are defined here: leave `scope` out and name the door in `resource`")]
@@ -70,6 +70,45 @@ pub enum IssueError {
     /// The task is not an open one of this agent.
     #[error("`task` is not an open task of this agent")]
     Task,
+    /// A type of token that is not exchanged here.
+    #[error("`{0}` is another type than `urn:ietf:params:oauth:token-type:access_token`")]
+    TokenType(&'static str),
+    /// The token to be exchanged was refused.
+    #[error("the subject token was refused: {0}")]
+    SubjectToken(CredentialError),
+    /// The actor's token was refused.
+    #[error("the actor token was refused: {0}")]
+    ActorToken(CredentialError),
+    /// The actor's token is another agent's.
+    #[error("`actor_token` is not a token of the client: the client is the actor, leave it out")]
+    OtherActor,
+    /// The subject does not let this client act.
+    #[error("the agent of the subject token does not list this client in its `may_act`")]
+    Unlisted,
+    /// Too many agents in the chain.
+    #[error("a chain of delegations has at most four agents: let an earlier one do the work")]
+    ChainTooDeep,
+    /// Somebody in the chain is revoked or frozen.
+    #[error("the subject token, or an agent that it comes of, was revoked or frozen")]
+    SubjectRevoked,
+    /// An agent in the chain may not act now.
+    #[error("an agent that the subject token comes of may not act now: {}", .0.sentence())]
+    SubjectRefused(Code),
+    /// The subject token is of an earlier version of its agent, or one that it comes of is.
+    #[error("the subject token is of an earlier version of its agent: get a new one from it")]
+    SubjectOutdated,
+    /// The details cannot be read.
+    #[error("`authorization_details` was refused: {0}")]
+    Details(&'static str),
+    /// The details are not ours.
+    #[error("`authorization_details` was refused: {0}")]
+    DetailsRefused(DetailsError),
+    /// The details ask for more than there is.
+    #[error("`authorization_details` asks for more than client, subject token and door have")]
+    DetailsWider,
+    /// The token would be too long.
+    #[error("the token would name too many actions: ask for fewer in `authorization_details`")]
+    TooLarge,
     /// Nothing is left of the task's life.
     #[error("the task ends before a token could be used")]
     Life,
@@ -92,10 +131,24 @@ impl IssueError {
     #[must_use]
     pub const fn answer(&self) -> (StatusCode, &'static str) {
         match self {
+            // RFC 8693 section 2.2.2 has this one error for whatever is wrong with one of the two tokens.
             IssueError::Form(_)
             | IssueError::Missing(_)
             | IssueError::Repeated
+            | IssueError::TokenType(_)
+            | IssueError::SubjectToken(_)
+            | IssueError::ActorToken(_)
+            | IssueError::OtherActor
+            | IssueError::Unlisted
+            | IssueError::ChainTooDeep
+            | IssueError::SubjectRevoked
+            | IssueError::SubjectOutdated
+            | IssueError::SubjectRefused(_)
             | IssueError::Token(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            IssueError::Details(_)
+            | IssueError::DetailsRefused(_)
+            | IssueError::DetailsWider
+            | IssueError::TooLarge => (StatusCode::BAD_REQUEST, "invalid_authorization_details"),
             IssueError::Method
             | IssueError::Assertion(_)
             | IssueError::OtherClient
@@ -130,20 +183,33 @@ impl IssueError {
             | IssueError::Missing(_)
             | IssueError::Repeated
             | IssueError::GrantType
+            | IssueError::TokenType(_)
+            | IssueError::Details(_)
+            | IssueError::DetailsRefused(_)
+            | IssueError::TooLarge
             | IssueError::Scope => Code::ProtocolInvalid,
             IssueError::Method => Code::CredentialMissing,
-            IssueError::Assertion(error) | IssueError::Token(error) | IssueError::Proof(error) => {
-                error.code()
+            IssueError::Assertion(error)
+            | IssueError::Token(error)
+            | IssueError::SubjectToken(error)
+            | IssueError::ActorToken(error)
+            | IssueError::Proof(error) => error.code(),
+            IssueError::OtherClient | IssueError::OtherActor | IssueError::AssertionReplayed => {
+                Code::CredentialInvalid
             }
-            IssueError::OtherClient | IssueError::AssertionReplayed => Code::CredentialInvalid,
-            IssueError::Revoked => Code::Revoked,
-            IssueError::Standing(code) => *code,
-            IssueError::Version => Code::VersionChanged,
+            IssueError::Revoked | IssueError::SubjectRevoked => Code::Revoked,
+            IssueError::Standing(code) | IssueError::SubjectRefused(code) => *code,
+            IssueError::Version | IssueError::SubjectOutdated => Code::VersionChanged,
             IssueError::ProofMissing | IssueError::ProofRepeated | IssueError::ForeignKey => {
                 Code::ProofInvalid
             }
             IssueError::ProofReplayed => Code::ProofReplayed,
-            IssueError::Target | IssueError::Task | IssueError::Life => Code::NotGranted,
+            IssueError::Target
+            | IssueError::Task
+            | IssueError::Unlisted
+            | IssueError::ChainTooDeep
+            | IssueError::DetailsWider
+            | IssueError::Life => Code::NotGranted,
             IssueError::Mint | IssueError::Undecidable => Code::Undecidable,
             IssueError::Saturated => Code::Saturated,
             IssueError::Unrecorded => Code::Unrecorded,
@@ -158,9 +224,21 @@ impl IssueError {
             IssueError::Missing(_) => "missing",
             IssueError::Repeated => "repeated",
             IssueError::Method => "method",
-            IssueError::Assertion(error) | IssueError::Token(error) | IssueError::Proof(error) => {
-                error.reason()
-            }
+            IssueError::Assertion(error)
+            | IssueError::Token(error)
+            | IssueError::SubjectToken(error)
+            | IssueError::ActorToken(error)
+            | IssueError::Proof(error) => error.reason(),
+            IssueError::TokenType(_) => "token_type",
+            IssueError::OtherActor => "other_actor",
+            IssueError::Unlisted => "unlisted",
+            IssueError::ChainTooDeep => "chain",
+            IssueError::SubjectRevoked => "subject_revoked",
+            IssueError::SubjectOutdated => "subject_outdated",
+            IssueError::SubjectRefused(_) => "subject_refused",
+            IssueError::Details(_) | IssueError::DetailsRefused(_) => "details",
+            IssueError::DetailsWider => "details_wider",
+            IssueError::TooLarge => "too_large",
             IssueError::OtherClient => "client_id",
             IssueError::AssertionReplayed => "assertion_replayed",
             IssueError::GrantType => "grant_type",
@@ -216,7 +294,13 @@ impl IssueError {
 }
 
 impl From<MintError> for IssueError {
-    fn from(_: MintError) -> IssueError {
-        IssueError::Mint
+    fn from(error: MintError) -> IssueError {
+        match error {
+            MintError::TooLarge { .. } => IssueError::TooLarge,
+            MintError::Life { .. }
+            | MintError::NoInstance
+            | MintError::Claims(_)
+            | MintError::Signing => IssueError::Mint,
+        }
     }
 }

@@ -5,19 +5,20 @@ use crate::{
     decide::{Binding, Decided, Wish, decide},
     directory::Directory,
     error::IssueError,
+    exchange,
     form::Form,
     limits::DECISIONS,
     record::{IssuedRecord, Origin, RefusedRecord},
     settings::Settings,
 };
 use http::HeaderMap;
-use identity::{Grant, Nonces, ProofTarget, verify_proof};
+use identity::{Delegation, Grant, Nonces, ProofTarget, verify_proof};
 use ledger::{AppendError, Journal};
 use model::{
-    AgentName, Code, Timestamp, TokenId,
+    ActionId, AgentName, Code, Timestamp, TokenId,
     record::{Condition, Recordable},
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The authorization server.
 #[derive(Clone)]
@@ -40,6 +41,10 @@ pub struct Issued {
     pub expires_in: i64,
     /// Whether it is bound: then it is shown as `DPoP`, otherwise as `Bearer`.
     pub bound: bool,
+    /// The only actions that it reaches, if it names them.
+    pub actions: Option<BTreeSet<ActionId>>,
+    /// Whether it came of another token.
+    pub exchanged: bool,
 }
 
 /// What is asked for over `control.sock` by who was checked there.
@@ -69,7 +74,7 @@ impl Issuer {
         let client = Client { agent: request.agent, way: Way::Control };
         let binding = request.bind_to.map_or(Binding::None, Binding::Key);
         let (resource, task) = (request.resource, request.task);
-        let wish = Wish { resource, task, version: None, binding };
+        let wish = Wish { resource, task, version: None, binding, actions: None, parent: None };
         self.grant(client, wish).await
     }
 
@@ -80,9 +85,13 @@ impl Issuer {
         body: &[u8],
     ) -> Result<Issued, IssueError> {
         let (form, client) = self.admit(headers, body)?;
-        let wish = match read_wish(&form) {
+        let wish = match self.read_wish(&client, &form) {
             Ok(wish) => wish,
-            Err(error) => return Err(self.refuse(client, None, error, "issue").await),
+            Err(error) => {
+                let exchange = form.get("grant_type") == Some(exchange::GRANT);
+                let operation = if exchange { "exchange" } else { "issue" };
+                return Err(self.refuse(client, None, error, operation).await);
+            }
         };
         match self.read_proof(headers) {
             Ok(binding) => self.grant(client, Wish { binding, ..wish }).await,
@@ -91,8 +100,35 @@ impl Issuer {
                 self.count(&error);
                 Err(error)
             }
-            Err(error) => Err(self.refuse(client, Some(wish), error, "issue").await),
+            Err(error) => {
+                let operation = wish.operation();
+                Err(self.refuse(client, Some(wish), error, operation).await)
+            }
         }
+    }
+
+    /// What an authenticated client asks for, but for its proof.
+    fn read_wish(&self, client: &Client, form: &Form) -> Result<Wish, IssueError> {
+        let parent = match form.require("grant_type")? {
+            "client_credentials" => None,
+            exchange::GRANT => {
+                let (directory, settings) = (self.directory.as_ref(), &self.settings);
+                Some(exchange::read_parent(directory, settings, client, form)?)
+            }
+            _ => return Err(IssueError::GrantType),
+        };
+        if form.get("scope").is_some() {
+            return Err(IssueError::Scope);
+        }
+        let text = |name| form.get(name).map(str::to_owned);
+        Ok(Wish {
+            resource: exchange::read_resource(form)?,
+            task: text("task"),
+            version: text("agent_version"),
+            binding: Binding::None,
+            actions: exchange::read_actions(form)?,
+            parent,
+        })
     }
 
     /// Reads and authenticates a request. A stranger is counted, not recorded.
@@ -138,15 +174,28 @@ impl Issuer {
                 .and_then(|decided| Ok((self.mint(&client, &wish, &decided)?, decided)));
             let ((token, id), decided) = match made {
                 Ok(made) => made,
-                Err(error) => return Err(self.refuse(client, Some(wish), error, "issue").await),
+                Err(error) => {
+                    let operation = wish.operation();
+                    return Err(self.refuse(client, Some(wish), error, operation).await);
+                }
             };
-            let (expires, bound) = (decided.expires, decided.bound);
+            let (expires, bound, actions) =
+                (decided.expires, decided.bound, decided.actions.clone());
+            let exchanged = wish.parent.is_some();
             let origin = self.origin(client.clone(), revision);
             let record = IssuedRecord { origin, wish: wish.clone(), decided, token: id };
             match self.record(record).await {
                 Ok(()) => {
                     let expires_in = expires.since(self.directory.now()).as_seconds().max(0);
-                    return Ok(Issued { token, id, expires, expires_in, bound });
+                    return Ok(Issued {
+                        token,
+                        id,
+                        expires,
+                        expires_in,
+                        bound,
+                        actions,
+                        exchanged,
+                    });
                 }
                 Err(AppendError::Moved) => {}
                 Err(AppendError::Failed(condition)) => {
@@ -155,7 +204,8 @@ impl Issuer {
                 Err(error) => return Err(IssueError::of_append(&error)),
             }
         }
-        Err(self.refuse(client, Some(wish), IssueError::Undecidable, "issue").await)
+        let operation = wish.operation();
+        Err(self.refuse(client, Some(wish), IssueError::Undecidable, operation).await)
     }
 
     fn mint(
@@ -178,6 +228,11 @@ impl Issuer {
             issued: decided.issued,
             expires: decided.expires,
             bound: decided.bound,
+            delegation: Delegation {
+                chain: &decided.chain,
+                actions: decided.actions.as_ref(),
+                may_act: &decided.may_act,
+            },
         })?;
         Ok((token, id))
     }
@@ -192,7 +247,8 @@ impl Issuer {
         );
         let error =
             if is_proof { IssueError::ProofReplayed } else { IssueError::AssertionReplayed };
-        self.refuse(client, Some(wish), error, "issue").await
+        let operation = wish.operation();
+        self.refuse(client, Some(wish), error, operation).await
     }
 
     /// Records the refusal durably and gives the error to answer with: the refusal, or that it
@@ -243,20 +299,6 @@ impl Issuer {
             Err(refused) => Err(refused.error),
         }
     }
-}
-
-/// What an authenticated client asks for, but for its proof.
-fn read_wish(form: &Form) -> Result<Wish, IssueError> {
-    if form.require("grant_type")? != "client_credentials" {
-        return Err(IssueError::GrantType);
-    }
-    if form.get("scope").is_some() {
-        return Err(IssueError::Scope);
-    }
-    let resource = form.require("resource")?.to_owned();
-    let task = form.get("task").map(str::to_owned);
-    let version = form.get("agent_version").map(str::to_owned);
-    Ok(Wish { resource, task, version, binding: Binding::None })
 }
 
 /// Whether the condition is that the client's assertion is unused.

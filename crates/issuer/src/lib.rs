@@ -1,18 +1,20 @@
-//! The authorization server for agents: it answers client credentials with short access tokens.
+//! The authorization server for agents: it answers client credentials and exchanges with short access tokens.
 //!
 //! INVARIANT: no token leaves before the record of its issue is durable, and the same commit uses
 //! up the client's assertion and proof and checks that nobody named in the token was revoked since
 //! the decision. A refusal after authentication is durable before it is answered, too.
 //!
 //! What it knows of agents, tasks and keys comes through [`Directory`], from memory. Deliberately
-//! absent: humans signing in, token exchange, refresh tokens, shared secrets, its own listener.
+//! absent: humans signing in, refresh tokens, shared secrets, its own listener.
 #![deny(missing_docs)]
 
 mod authenticate;
 mod decide;
+mod delegate;
 mod directory;
 mod edge;
 mod error;
+mod exchange;
 mod form;
 mod issue;
 pub mod limits;

@@ -2,11 +2,11 @@
 
 use model::Duration;
 
-/// LIMIT: longest request body. An assertion has at most 4 KiB, a resource 2 KiB; the form's
-/// percent-encoding may triple what is not base64url.
-pub const BODY_BYTES: usize = 16 * 1024;
+/// LIMIT: longest request body. An assertion has at most 4 KiB, a resource 2 KiB, an exchange brings two tokens of 8 KiB
+/// and the actions that it asks for; the form's percent-encoding may triple what is not base64url.
+pub const BODY_BYTES: usize = 48 * 1024;
 
-/// LIMIT: parameters in one form; the grant uses six.
+/// LIMIT: parameters in one form; an exchange uses twelve.
 pub const PARAMETERS: usize = 32;
 
 /// LIMIT: longest resource or task parameter that a refusal's record repeats; longer ones are cut.

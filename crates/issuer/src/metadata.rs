@@ -1,7 +1,8 @@
 //! The authorization server's metadata (RFC 8414 §2).
 
-use crate::settings::Settings;
+use crate::{exchange, settings::Settings};
 use canonical::{Writer, WriterError};
+use identity::DETAIL_TYPE;
 
 /// The algorithms that keys of agents may have; Ed25519 has two names (RFC 9864).
 const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "Ed25519"];
@@ -12,8 +13,9 @@ pub(crate) fn metadata(settings: &Settings) -> Result<Vec<u8>, WriterError> {
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out);
     writer.begin_object();
+    list(&mut writer, "authorization_details_types_supported", &[DETAIL_TYPE]);
     list(&mut writer, "dpop_signing_alg_values_supported", &ALGORITHMS);
-    list(&mut writer, "grant_types_supported", &["client_credentials"]);
+    list(&mut writer, "grant_types_supported", &["client_credentials", exchange::GRANT]);
     writer.field_str("issuer", settings.issuer());
     writer.field_str("jwks_uri", &settings.jwks_uri());
     list(&mut writer, "response_types_supported", &[]);

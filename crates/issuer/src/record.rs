@@ -3,14 +3,16 @@
 use crate::{
     authenticate::{Client, Way},
     decide::{Binding, Decided, Wish},
+    delegate::Parent,
     error::IssueError,
     limits::RECORDED_BYTES,
 };
 use canonical::Writer;
 use model::{
-    Decision, Timestamp, TokenId,
+    ActionId, Decision, Timestamp, TokenId,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
+use std::collections::BTreeSet;
 
 /// What every record of this crate says.
 #[derive(Clone, Debug)]
@@ -59,15 +61,19 @@ impl Recordable for IssuedRecord {
     }
 
     fn parts(&self) -> Parts {
-        let Decided { version, instance, upstream, task, bound, .. } = &self.decided;
+        let Decided { version, instance, upstream, task, bound, chain, actions, .. } =
+            &self.decided;
+        let chain = (!chain.is_empty()).then(|| identity::write_chain(chain));
         let ttl = self.decided.expires.since(self.decided.issued).as_seconds();
         let envelope = self.origin.envelope(|member| match member {
+            Member::Actions => actions.as_ref().map(|actions| Field::Raw(write_actions(actions))),
             Member::Audience => Some(Field::Text(self.wish.resource.clone())),
+            Member::Chain => chain.clone().map(Field::Raw),
             Member::Bound => Some(Field::Truth(*bound)),
             Member::Alarm | Member::Code | Member::Detail => None,
             Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
             Member::Instance => instance.clone().map(Field::Text),
-            Member::Operation => Some(Field::Text("issue".into())),
+            Member::Operation => Some(Field::Text(self.wish.operation().into())),
             Member::Task => task.map(|task| Field::Text(task.to_string())),
             Member::Token => Some(Field::Text(self.token.to_string())),
             Member::Ttl => Some(Field::Number(ttl)),
@@ -107,7 +113,12 @@ impl Recordable for RefusedRecord {
             Member::Decision => Some(Field::Text(Decision::Deny.to_string())),
             Member::Detail => Some(Field::Text(self.error.reason().into())),
             Member::Operation => Some(Field::Text(self.operation.into())),
-            Member::Audience
+            // The token that was to be exchanged, once it was believed.
+            Member::Chain => {
+                self.wish.as_ref().and_then(|wish| wish.parent.as_ref()).map(exchanged)
+            }
+            Member::Actions
+            | Member::Audience
             | Member::Bound
             | Member::Instance
             | Member::Task
@@ -140,9 +151,11 @@ impl Recordable for RevokedRecord {
             Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
             Member::Operation => Some(Field::Text("revoke".into())),
             Member::Token => Some(Field::Text(self.token.to_string())),
-            Member::Alarm
+            Member::Actions
+            | Member::Alarm
             | Member::Audience
             | Member::Bound
+            | Member::Chain
             | Member::Code
             | Member::Detail
             | Member::Instance
@@ -171,9 +184,11 @@ impl Recordable for RevokedRecord {
 /// The members of an envelope that differ between records.
 #[derive(Clone, Copy)]
 enum Member {
+    Actions,
     Alarm,
     Audience,
     Bound,
+    Chain,
     Code,
     Decision,
     Detail,
@@ -189,6 +204,7 @@ enum Member {
 enum Field {
     Text(String),
     Number(i64),
+    Raw(Vec<u8>),
     Truth(bool),
 }
 
@@ -202,11 +218,14 @@ impl Origin {
         let mut out = Vec::with_capacity(512);
         let mut writer = Writer::new(&mut out);
         let revision = self.revision.to_string();
-        writer.begin_object().field_str("agent", self.client.agent.as_str());
+        writer.begin_object();
+        put(&mut writer, "actions", of(Member::Actions));
+        writer.field_str("agent", self.client.agent.as_str());
         put(&mut writer, "alarm", of(Member::Alarm));
         put(&mut writer, "audience", of(Member::Audience));
         put(&mut writer, "bound", of(Member::Bound));
         writer.field_str("boundary", if self.development { "development" } else { "production" });
+        put(&mut writer, "chain", of(Member::Chain));
         put(&mut writer, "code", of(Member::Code));
         writer.field_str("control_revision", &revision);
         put(&mut writer, "decision", of(Member::Decision));
@@ -242,10 +261,33 @@ impl Origin {
 fn put<'a>(writer: &mut Writer<'a>, name: &'a str, field: Option<Field>) {
     match field {
         Some(Field::Text(text)) => drop(writer.field_str(name, &text)),
+        Some(Field::Raw(canonical)) => drop(writer.field_raw(name, &canonical)),
         Some(Field::Number(number)) => drop(writer.field_int(name, number)),
         Some(Field::Truth(truth)) => drop(writer.field_bool(name, truth)),
         None => {}
     }
+}
+
+fn write_actions(actions: &BTreeSet<ActionId>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    let mut writer = Writer::new(&mut out);
+    writer.begin_array();
+    for action in actions {
+        writer.item_str(&action.to_string());
+    }
+    writer.end();
+    end(writer);
+    out
+}
+
+/// Whose token was to be exchanged, where nothing came of it.
+fn exchanged(parent: &Parent) -> Field {
+    let mut out = Vec::with_capacity(128);
+    let mut writer = Writer::new(&mut out);
+    writer.begin_array().begin_object().field_str("agent", parent.agent.as_str());
+    writer.field_str("token", &parent.token.to_string()).end().end();
+    end(writer);
+    Field::Raw(out)
 }
 
 /// An object of the members that are there; names in canonical order.

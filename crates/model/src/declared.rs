@@ -55,6 +55,8 @@ pub struct Agent {
     pub only: Option<Vec<ActionPattern>>,
     /// Whom it may serve; `None`: it acts for itself only.
     pub users: Option<PartyName>,
+    /// The agents that may act on its account, by exchanging its tokens; sorted.
+    pub may_act: Vec<AgentName>,
     /// How it proves who it is.
     pub credentials: Credentials,
     /// Until when what would be denied or asked is let pass and recorded as such (`mode: observe`).

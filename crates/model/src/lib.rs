@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 pub mod action;
+pub mod ancestor;
 pub mod code;
 pub mod declared;
 pub mod digest;
@@ -18,6 +19,7 @@ pub mod task;
 pub mod time;
 
 pub use action::{Decision, Effect, RiskTier, Sink};
+pub use ancestor::Ancestor;
 pub use code::Code;
 pub use digest::Digest;
 pub use id::{AskId, EntryId, TaskId, TokenId, TraceId};

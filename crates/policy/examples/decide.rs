@@ -254,6 +254,7 @@ fn agent(upstream: &Name) -> Agent {
         credentials: Credentials { proof: Proof::Dpop, keys: None, ttl: Duration::seconds(900) },
         observe_until: None,
         governance: model::declared::Governance::default(),
+        may_act: Vec::new(),
         line: 1,
     }
 }

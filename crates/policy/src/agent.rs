@@ -302,12 +302,14 @@ fn block(
         Proof::None => "none",
     };
     let optional = |text: Option<String>| text.map_or(Value::Null, Value::from);
+    let actors = || agent.may_act.iter().map(Name::to_string).collect::<Vec<_>>().join(" ");
     let governed = [
         ("environment", agent.governance.environment.as_ref().map(Name::to_string)),
+        ("may_act", (!agent.may_act.is_empty()).then(actors)),
         ("reach", reviewed.map(|reached| reached.to_string())),
         ("sponsor", agent.governance.sponsor.as_ref().map(PartyName::to_string)),
     ];
-    // Absent is absent, so that what states neither keeps its digest.
+    // Absent is absent, so that what states none of them keeps its digest.
     let governed = governed.into_iter().filter_map(|(key, text)| Some((key, Value::from(text?))));
     let plain = [
         ("boundary", Value::from(agent.boundary.as_str())),

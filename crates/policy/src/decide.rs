@@ -74,7 +74,9 @@ impl Verdict {
 /// or asked is a clearance that says so.
 pub fn decide(actor: &Actor, call: Call, facts: &Facts) -> Verdict {
     let subject = Subject::from(actor);
-    let ruling = match unfit(&subject, &call, facts) {
+    let beyond = (!actor.reaches(call.action()))
+        .then(|| Ruling::undecidable("the token does not reach the action"));
+    let ruling = match beyond.or_else(|| unfit(&subject, &call, facts)) {
         Some(ruling) => ruling,
         None => evaluate(&subject, &call, facts),
     };
@@ -125,7 +127,7 @@ pub(crate) fn evaluate_with(
         return Ruling::undecidable("the slice belongs to another agent or version");
     }
     for task in facts.task.iter().chain(&facts.within) {
-        if task.agent != subject.agent || task.user != subject.user {
+        if task.agent != *subject.origin() || task.user != subject.user {
             return Ruling::deny(Code::OutsideIntent, "the task is another agent's or user's");
         }
         if task.expires <= facts.now {

@@ -96,6 +96,9 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     writer.field_bool("bound", subject.bound);
     writer.field_str("boundary", if facts.development { "development" } else { "production" });
     text(&mut writer, "catalog", catalogued.map(|entry| entry.digest.to_string()).as_deref());
+    if !subject.chain.is_empty() {
+        writer.field_raw("chain", &identity::write_chain(&subject.chain));
+    }
     text(&mut writer, "client", opened.and_then(|task| task.client.as_ref()).map(Name::as_str));
     text(&mut writer, "code", envelope.code.map(Code::slug));
     if let Some(entry) = catalogued {
@@ -131,6 +134,8 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     }
     text(&mut writer, "sink", catalogued.map(|entry| entry.action.sink.as_str()));
     text(&mut writer, "task", task.as_deref());
+    let token = subject.token.map(|token| token.to_string());
+    text(&mut writer, "token", token.as_deref());
     writer.field_str("trace", &facts.trace.to_string());
     text(&mut writer, "trigger_kind", opened.map(|task| task.trigger.kind.as_str()));
     text(&mut writer, "upstream", catalogued.map(|entry| entry.id.upstream.as_str()));
@@ -180,9 +185,12 @@ pub(crate) fn subject(subject: &Subject, facts: &Facts) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let mut writer = Writer::new(&mut out);
     writer.begin_object();
-    if subject.user.is_some() {
+    if subject.user.is_some() || !subject.chain.is_empty() {
         writer.field_array("act");
         writer.item_str(subject.agent.as_str());
+        for earlier in subject.chain.iter().rev() {
+            writer.item_str(earlier.agent.as_str());
+        }
         writer.end();
     }
     writer.field_array("groups");

@@ -398,6 +398,9 @@ pub fn binding(subject: &Subject, call: &Call) -> Digest {
         (None, Some(user)) => format!("user {user}"),
         (None, None) => "nobody".to_owned(),
     };
+    let via: Vec<_> = subject.chain.iter().map(|ancestor| ancestor.agent.as_str()).collect();
+    // Through others it is another request than of the agent itself.
+    let party = if via.is_empty() { party } else { format!("{party} via {}", via.join(" ")) };
     let parts = [
         "ambit-ask-v1".to_owned(),
         subject.agent.to_string(),

@@ -3,7 +3,8 @@
 use crate::task::TaskFacts;
 use canonical::{Object, Value};
 use model::{
-    AgentName, AskId, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId, UserName,
+    AgentName, Ancestor, AskId, Digest, EntryId, Name, TaskId, Timestamp, TokenId, TraceId,
+    UserName,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,13 +26,30 @@ pub struct Subject {
     pub token: Option<TokenId>,
     /// Whether the token is bound to a key.
     pub bound: bool,
+    /// The agents from whose tokens it came, the first first.
+    pub chain: Vec<Ancestor>,
 }
 
 impl Subject {
     /// An agent's current version acting for someone or itself, as `check` and `tests:` ask it.
     #[must_use]
     pub fn assumed(agent: AgentName, version: Digest, user: Option<UserName>) -> Subject {
-        Subject { agent, version, instance: None, user, task: None, token: None, bound: false }
+        Subject {
+            agent,
+            version,
+            instance: None,
+            user,
+            task: None,
+            token: None,
+            bound: false,
+            chain: Vec::new(),
+        }
+    }
+
+    /// The agent that the work began with, whose task it is.
+    #[must_use]
+    pub fn origin(&self) -> &AgentName {
+        self.chain.first().map_or(&self.agent, |first| &first.agent)
     }
 }
 
@@ -45,6 +63,7 @@ impl From<&identity::Actor> for Subject {
             task: actor.task(),
             token: Some(actor.token()),
             bound: actor.bound(),
+            chain: actor.chain().to_vec(),
         }
     }
 }

@@ -60,7 +60,7 @@ pub use facts::{Approval, Facts, FactsError, Subject};
 pub use problem::{Place, Problem};
 pub use scan::Scan;
 pub use slice::Slice;
-pub use subjects::{Subjects, everything};
+pub use subjects::{Subjects, everything, subjects_of};
 pub use task::{TaskFacts, Trigger, Widens, narrows};
 
 use model::{ActionId, Digest};

@@ -3,7 +3,7 @@
 use crate::call::Call;
 use crate::digest::subject_digest;
 use crate::facts::{Facts, Subject};
-use model::{Code, Digest, UserName};
+use model::{Ancestor, Code, Digest, UserName};
 use std::sync::Arc;
 
 /// The subjects that a freeze or a revocation of this call would name.
@@ -30,6 +30,7 @@ impl Subjects {
         }
         add("token", subject.token.map(|token| token.to_string()));
         add("user", subject.user.as_ref().map(UserName::to_string));
+        all.extend(subject.chain.iter().flat_map(subjects_of));
         let identities = all.len();
         all.extend_from_slice(&entry.subjects);
         all.extend(call.tenant().map(|tenant| subject_digest("tenant", &tenant)));
@@ -47,6 +48,11 @@ impl Subjects {
         let at = self.all.iter().position(is_revoked)?;
         Some(if at < self.identities { Code::Revoked } else { Code::Frozen })
     }
+}
+
+/// What a stop of an ancestor would name; it ends what came of its token.
+pub fn subjects_of(ancestor: &Ancestor) -> impl Iterator<Item = Digest> {
+    ancestor.subjects().map(|(kind, name)| subject_digest(kind, &name))
 }
 
 /// The subject that a freeze of everything names.

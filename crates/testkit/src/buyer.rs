@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
+/// The type of access tokens in an exchange (RFC 8693 §3).
+pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
 /// An answer of the token service.
 #[derive(Debug)]
 pub struct Answered {
@@ -118,6 +121,35 @@ impl Buyer {
         form.extend(more);
         let answer = self.ask(&form).await?;
         ensure!(answer.status == 200, "no token: {answer:?}");
+        Ok(answer.text("access_token").to_owned())
+    }
+
+    /// Asks to exchange another agent's token for one of its own.
+    pub async fn exchange(
+        &self,
+        subject: &str,
+        resource: &str,
+        more: &[(&str, &str)],
+    ) -> Result<Answered> {
+        let mut form = vec![
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", subject),
+            ("subject_token_type", ACCESS_TOKEN),
+            ("resource", resource),
+        ];
+        form.extend(more);
+        self.ask(&form).await
+    }
+
+    /// As [`Buyer::exchange`]; a refusal is an error.
+    pub async fn act_for(
+        &self,
+        subject: &str,
+        resource: &str,
+        more: &[(&str, &str)],
+    ) -> Result<String> {
+        let answer = self.exchange(subject, resource, more).await?;
+        ensure!(answer.status == 200, "no exchange: {answer:?}");
         Ok(answer.text("access_token").to_owned())
     }
 

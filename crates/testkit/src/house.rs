@@ -347,5 +347,6 @@ fn mint(world: &World, key: &SigningKey) -> Result<String> {
         issued: NOW,
         expires: NOW.after(Duration::seconds(300)),
         bound: false,
+        delegation: identity::Delegation::default(),
     })?)
 }

@@ -4,9 +4,14 @@ use super::{App, world};
 use gate::Edge;
 use identity::{AgentKeys, NonceKey, SigningKey, VerificationKeys};
 use issuer::{Directory, RegisteredAgent, TaskGrant};
-use model::{AgentName, Code, Digest, TaskId, Timestamp, UpstreamName, declared::UpstreamKind};
+use model::{
+    ActionId, AgentName, Code, Digest, TaskId, Timestamp, UpstreamName, declared::UpstreamKind,
+};
 use policy::TaskFacts;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 impl Directory for App {
     fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>> {
@@ -37,6 +42,7 @@ impl Directory for App {
             keys: Arc::new(keys),
             proof: entry.declared.credentials.proof,
             ttl: entry.declared.credentials.ttl,
+            may_act: entry.declared.may_act.clone(),
             doors: doors.chain(std::iter::once(all)).collect::<BTreeMap<_, _>>(),
         }))
     }
@@ -59,6 +65,22 @@ impl Directory for App {
     fn task(&self, id: TaskId) -> Option<TaskGrant> {
         let task = TaskFacts::from_bytes(&self.store.live(&format!("task/{id}"))?).ok()?;
         Some(TaskGrant { agent: task.agent, user: task.user, expires: task.expires })
+    }
+
+    fn actions(&self, agent: &AgentName, upstream: Option<&UpstreamName>) -> BTreeSet<ActionId> {
+        let (world, now) = (self.gate.world(), self.clock.now());
+        let mut all = BTreeSet::new();
+        for (name, declared) in &world.compiled.declared().upstreams {
+            let behind = match upstream {
+                Some(upstream) => name == upstream,
+                None => declared.kind == UpstreamKind::Mcp,
+            };
+            if behind {
+                let visible = world.compiled.visible(agent, name, now);
+                all.extend(visible.map(|entry| entry.id.clone()));
+            }
+        }
+        all
     }
 
     fn is_revoked(&self, subject: &Digest) -> bool {

@@ -7,8 +7,8 @@ use super::{
 use crate::{app::App, views};
 use gate::World;
 use model::{
-    ActionId, AskId, Code, Digest, EntryId, InputTrust, Name, OpenedBy, TaskId, Timestamp, TokenId,
-    TraceId, TriggerKind, record::RecordKind,
+    ActionId, Ancestor, AskId, Code, Digest, EntryId, InputTrust, Name, OpenedBy, TaskId,
+    Timestamp, TokenId, TraceId, TriggerKind, record::RecordKind,
 };
 use policy::{Approval, Compiled, Explanation, Facts, Subject, TaskFacts};
 use serde_json::{Value, json};
@@ -274,7 +274,16 @@ fn subject(envelope: &Value, facts: &Facts) -> Option<Subject> {
         task: text(envelope, "task").and_then(|task| TaskId::parse(&task)),
         token: text(envelope, "token").and_then(|token| TokenId::parse(&token)),
         bound: envelope.get("bound").and_then(Value::as_bool).unwrap_or(false),
+        chain: chain(envelope)?,
     })
+}
+
+/// The agents from whose tokens the record's came; `None` if they cannot be read.
+fn chain(envelope: &Value) -> Option<Vec<Ancestor>> {
+    match envelope.get("chain") {
+        None => Some(Vec::new()),
+        Some(chain) => identity::chain_of(&canonical_of(chain.to_string().as_bytes())?),
+    }
 }
 
 /// The facts of then, as far as the record holds them.
@@ -308,7 +317,10 @@ fn task(envelope: &Value, subject: &Value, subject_bytes: &[u8]) -> Option<TaskF
     let params = canonical_of(subject_bytes)?.get("task_params")?.clone();
     Some(TaskFacts {
         id: TaskId::parse(&text(envelope, "task")?)?,
-        agent: Name::new(&text(envelope, "agent")?).ok()?,
+        agent: match chain(envelope)?.first() {
+            Some(first) => first.agent.clone(),
+            None => Name::new(&text(envelope, "agent")?).ok()?,
+        },
         user: text(subject, "user").and_then(|user| model::UserName::new(&user).ok()),
         intent: text(envelope, "intent").and_then(|intent| Name::new(&intent).ok()),
         params,

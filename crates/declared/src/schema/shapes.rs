@@ -139,6 +139,12 @@ pub(crate) static AGENT: Shape = Shape {
             List(&Text(PATTERN)),
             "Narrows the boundary; `high` actions must be named exactly.",
         ),
+        key(
+            "may_act",
+            Optional,
+            List(&Text(NAME)),
+            "Agents that may exchange its tokens and act on its account; nobody if absent.",
+        ),
         key("credentials", Optional, Object(&CREDENTIALS), "How it proves who it is."),
         key(
             "mode",

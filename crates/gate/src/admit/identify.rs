@@ -3,7 +3,7 @@
 use super::task::{self, Tasks};
 use crate::{ActionRequest, Gate, Refusal, World, settle};
 use identity::Actor;
-use model::{Code, Digest, UpstreamName};
+use model::{Ancestor, Code, Digest, Name, UpstreamName};
 use policy::{TaskFacts, everything, subject_digest};
 use std::sync::Arc;
 
@@ -73,12 +73,44 @@ pub(crate) fn standing(
     if world.registry.waits(actor.agent(), &actor.version()) {
         return Err(Code::VersionUnreviewed);
     }
+    chain_stands(gate, world, actor, environment)?;
     // Last, because it alone lets an agent look at what it may do now.
     if world.compiled.version(&actor.version()) == Some(actor.agent()) {
         Ok(())
     } else {
         Err(Code::VersionChanged)
     }
+}
+
+/// Refuses what came of a token that would not be taken any more itself: what ends for an ancestor ends for all that
+/// came of it (S20).
+fn chain_stands(
+    gate: &Gate,
+    world: &World,
+    actor: &Actor,
+    environment: Option<&Name>,
+) -> Result<(), Code> {
+    for ancestor in actor.chain() {
+        let Ancestor { agent, version, .. } = ancestor;
+        let stopped = |stops: &dyn Fn(&Digest) -> bool| {
+            policy::subjects_of(ancestor).any(|subject| stops(&subject))
+        };
+        if world.compiled.agent(agent).is_none() || is_stopped(gate, stopped) {
+            return Err(Code::Revoked);
+        }
+        let registry = &world.registry;
+        let refused = registry.refused(agent, gate.clock.now());
+        if let Some(code) = refused.or_else(|| registry.refused_at(agent, environment)) {
+            return Err(code);
+        }
+        if registry.waits(agent, version) {
+            return Err(Code::VersionUnreviewed);
+        }
+        if world.compiled.version(version) != Some(agent) {
+            return Err(Code::VersionChanged);
+        }
+    }
+    Ok(())
 }
 
 /// Refuses whom somebody has stopped, and what goes to a stopped upstream.

@@ -2,8 +2,19 @@
 
 use crate::{ActionRequest, Gate, Refusal, World, settle};
 use identity::Actor;
-use model::{ActionId, Code};
-use policy::Call;
+use model::{ActionId, Code, UpstreamName};
+use policy::{Call, CatalogEntry};
+
+/// What this actor finds in a list: what its agent may see, as far as its token reaches.
+pub(crate) fn visible<'a>(
+    gate: &Gate,
+    world: &'a World,
+    actor: &'a Actor,
+    upstream: &UpstreamName,
+) -> impl Iterator<Item = &'a CatalogEntry> + use<'a> {
+    let all = world.compiled.visible(actor.agent(), upstream, gate.clock.now());
+    all.filter(|entry| actor.reaches(&entry.id))
+}
 
 /// What is not in the agent's catalog does not exist; what is, gets its arguments checked.
 pub async fn look_up(
@@ -13,6 +24,8 @@ pub async fn look_up(
     request: &ActionRequest,
 ) -> Result<Call, Refusal> {
     let action = ActionId::new(request.upstream.clone(), &request.operation).ok();
+    // What the token does not reach is as hidden as what its agent does not.
+    let action = action.filter(|action| actor.reaches(action));
     let slice = action.as_ref().and_then(|action| world.compiled.slice(&actor.version(), action));
     let slice = slice.filter(|slice| slice.exists(gate.clock.now()));
     let Some(slice) = slice else {

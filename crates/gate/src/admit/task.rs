@@ -43,6 +43,10 @@ pub(super) fn resolve(
     };
     // What follows from a call is done under the call's own task.
     let named = reference.or_else(|| actor.task()).filter(|named| own != Some(*named));
+    // Who acts on another's account was given the token's task, and no other.
+    if named.is_some() && !actor.chain().is_empty() {
+        return Err(refused(REFERENCE));
+    }
     let Some(named) = named else {
         let task = (!within.is_empty()).then(|| within.remove(0));
         return Ok((actor.narrowed(None), Tasks { task, within }));
@@ -85,8 +89,10 @@ fn line(gate: &Gate, actor: &Actor, id: TaskId) -> Option<Vec<Arc<TaskFacts>>> {
             return None;
         }
         let task = gate.task(id)?;
-        let is_ours = task.agent == *actor.agent()
-            && task.instance.as_deref().is_none_or(|one| actor.instance() == Some(one));
+        // Along a chain the task stays that of the agent and the instance that it was opened for.
+        let (agent, instance) = actor.origin();
+        let is_ours = task.agent == *agent
+            && task.instance.as_deref().is_none_or(|one| instance == Some(one));
         if !is_ours || task.expires <= now {
             return None;
         }

@@ -455,7 +455,7 @@ pub fn narrowed(
     let world = gate.world();
     let mut may = Capabilities::default();
     let mut logs = false;
-    for entry in world.compiled.visible(actor.agent(), upstream, gate.clock.now()) {
+    for entry in admit::visible(gate, &world, actor, upstream) {
         let ActionId { operation, .. } = &entry.id;
         may = may.with(match operation.as_ref() {
             reserved::ELICIT => Capabilities::FORM,

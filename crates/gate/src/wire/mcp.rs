@@ -140,7 +140,7 @@ async fn respond(gate: &Arc<Gate>, visit: Visit, id: Value, message: Message) ->
         Ok(actor) => actor,
         Err(refusal) => return refuse::visit(gate, &visit, Some(&id), &refusal),
     };
-    let (door, agent, era) = (&visit.door, actor.agent(), visit.era);
+    let (door, era) = (&visit.door, visit.era);
     let result = match (message.method.as_str(), era == Era::Modern) {
         ("initialize", false) => return initialize(gate, &visit, &actor, &id, &message),
         ("ping", false) => lists::nothing(),
@@ -156,15 +156,15 @@ async fn respond(gate: &Arc<Gate>, visit: Visit, id: Value, message: Message) ->
                 }
             }
         }
-        ("server/discover", true) => lists::discovered(gate, door, agent),
+        ("server/discover", true) => lists::discovered(gate, door, &actor),
         ("subscriptions/listen", true) => {
             let none = lists::nothing();
             let filter = message.params.get("notifications").unwrap_or(&none);
             return standing::listen(gate, &visit, &actor, id, filter).await;
         }
-        ("tools/list", _) => lists::tools(gate, door, agent, era),
-        ("resources/templates/list", _) => lists::templates(gate, door, agent, era),
-        ("prompts/list", _) => lists::prompts(gate, door, agent, era),
+        ("tools/list", _) => lists::tools(gate, door, &actor, era),
+        ("resources/templates/list", _) => lists::templates(gate, door, &actor, era),
+        ("prompts/list", _) => lists::prompts(gate, door, &actor, era),
         _ => return rpc::unknown_method(era, id, &message.method).response(),
     };
     rpc::result(era, &id, result)
@@ -180,7 +180,7 @@ fn initialize(
     let none = lists::nothing();
     let declared = message.params.get("capabilities").unwrap_or(&none);
     let capabilities = Capabilities::declared(declared);
-    let result = lists::initialized(gate, &visit.door, actor.agent(), &message.params);
+    let result = lists::initialized(gate, &visit.door, actor, &message.params);
     let response = rpc::result(visit.era, id, result);
     session::attach(gate, &visit.door, actor.agent(), capabilities, response)
 }
@@ -193,7 +193,7 @@ async fn resources(gate: &Arc<Gate>, visit: Visit, id: Value, message: Message) 
             Ok(actor) => actor,
             Err(refusal) => return refuse::visit(gate, &visit, Some(&id), &refusal),
         };
-        if lists::listable(gate, &visit.door, actor.agent()).is_empty() {
+        if lists::listable(gate, &visit.door, &actor).is_empty() {
             return rpc::result(visit.era, &id, lists::list(visit.era, "resources", Vec::new()));
         }
         // What was shown with the list is used up by now.
@@ -210,7 +210,7 @@ async fn resources(gate: &Arc<Gate>, visit: Visit, id: Value, message: Message) 
 async fn set_level(gate: &Arc<Gate>, visit: &Visit, actor: &Actor, level: Level) {
     let world = gate.world();
     let wide = Conversation { level: Some(level), ..visit.conversation };
-    for upstream in visit.door.upstreams(gate, &world, actor.agent()) {
+    for upstream in visit.door.upstreams(gate, &world, actor) {
         let conversation = narrowed(gate, actor, &upstream, wide);
         if conversation.level.is_none() {
             continue;
@@ -355,7 +355,7 @@ async fn end_session(gate: &Arc<Gate>, way: Way, head: &Parts) -> Response<Body>
     gate.streams.end_session(visit.conversation.session.unwrap_or_default());
     let world = gate.world();
     let party = party(&actor, visit.conversation);
-    for upstream in visit.door.upstreams(gate, &world, actor.agent()) {
+    for upstream in visit.door.upstreams(gate, &world, &actor) {
         let ended = match gate.broker.lend_for_conversation(&upstream, &party) {
             Ok(credential) => gate.mcp.end(&gate.client, credential, &party).await,
             Err(fault) => Err(fault),

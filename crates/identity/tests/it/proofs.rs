@@ -262,6 +262,7 @@ fn shown(bound: bool, audience: &str) -> Shown {
             issued: now(),
             expires: at(300),
             bound,
+            delegation: identity::Delegation::default(),
         })
         .unwrap();
     let verified = Arc::new(Verified::verify(&token, &keys, ISSUER, now()).unwrap());

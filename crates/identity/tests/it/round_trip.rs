@@ -38,6 +38,7 @@ fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
             issued: NOW,
             expires: later(300),
             bound: true,
+            delegation: identity::Delegation::default(),
         })
         .unwrap();
     let verified = Arc::new(Verified::verify(&token, &keys, ISSUER, NOW).unwrap());
@@ -129,6 +130,7 @@ fn a_minted_token_has_its_golden_bytes() {
             issued: NOW,
             expires: later(300),
             bound: true,
+            delegation: identity::Delegation::default(),
         })
         .unwrap();
     let golden = include_str!("../fixtures/minted.jwt");
@@ -152,6 +154,7 @@ fn what_must_not_be_minted_is_refused() {
         issued: NOW,
         expires: later(3600),
         bound: false,
+        delegation: identity::Delegation::default(),
     };
     assert!(signing.mint(&good).is_ok());
     let refused = |grant: Grant<'_>| signing.mint(&grant).unwrap_err();
@@ -160,6 +163,6 @@ fn what_must_not_be_minted_is_refused() {
     assert_eq!(refused(Grant { expires: NOW, ..good }), life(0));
     assert_eq!(refused(Grant { expires: later(-1), ..good }), life(-1));
     assert_eq!(refused(Grant { bound: true, ..good }), MintError::NoInstance);
-    let long = format!("{DOOR}/{}", "a".repeat(4096));
+    let long = format!("{DOOR}/{}", "a".repeat(identity::limits::TOKEN_BYTES));
     assert!(matches!(refused(Grant { audience: &long, ..good }), MintError::TooLarge { .. }));
 }

@@ -227,7 +227,7 @@ fn claims_and_times() {
             "act in act",
             vec![claim("sub", "ana"), raw("act", r#"{"sub":"helpdesk","act":{"sub":"x"}}"#)],
             vec![claim("sub", "ana"), raw("act", r#"{"sub":"helpdesk"}"#)],
-            "member",
+            "inconsistent",
         ),
         ("act a text", vec![claim("act", "helpdesk")], vec![], "member"),
         ("client_id another", vec![claim("client_id", "payroll")], vec![], "inconsistent"),

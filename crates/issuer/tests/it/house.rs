@@ -13,7 +13,7 @@ use ledger::{
     DataKey, Entropy, Journal, Kek, KeyId, Keyring, Leaf, Stamp, Writer, disclose, subject_digest,
 };
 use model::{
-    AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
+    ActionId, AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
     declared::Proof,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
@@ -46,6 +46,7 @@ pub(crate) struct World {
     pub(crate) agents: BTreeMap<AgentName, RegisteredAgent>,
     pub(crate) tasks: BTreeMap<TaskId, TaskGrant>,
     pub(crate) revoked: BTreeSet<Digest>,
+    pub(crate) actions: BTreeMap<AgentName, BTreeSet<ActionId>>,
     pub(crate) revision: u64,
     pub(crate) strangers: Vec<(Code, &'static str)>,
     /// Runs once, after the next decision has looked at the revocations.
@@ -67,6 +68,12 @@ impl Directory for Fake {
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {
         self.world.lock().unwrap().tasks.get(&id).cloned()
+    }
+
+    fn actions(&self, agent: &AgentName, upstream: Option<&UpstreamName>) -> BTreeSet<ActionId> {
+        let world = self.world.lock().unwrap();
+        let all = world.actions.get(agent).into_iter().flatten();
+        all.filter(|action| upstream.is_none_or(|one| action.upstream == *one)).cloned().collect()
     }
 
     fn is_revoked(&self, subject: &Digest) -> bool {
@@ -163,6 +170,7 @@ pub(crate) fn agent_key(agent: &str) -> AgentKey {
 fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
     let doors = [(TICKETS, "tickets"), ("http://127.0.0.1:8400/http/crm", "crm")];
     RegisteredAgent {
+        may_act: Vec::new(),
         version: Digest([5; 32]),
         owner: PartyName::parse("group:it").unwrap(),
         keys: Arc::new(AgentKeys::of(agent_key(agent).public().clone())),
@@ -195,6 +203,7 @@ impl House {
                 .into(),
             tasks: [(task, grant)].into(),
             revoked: BTreeSet::new(),
+            actions: BTreeMap::new(),
             revision: 0,
             strangers: Vec::new(),
             meanwhile: None,

@@ -56,7 +56,11 @@ async fn strangers_are_counted_and_not_recorded() {
             (0..40).fold(good(), |ask, _| ask.more("x", "")),
             (400, "invalid_request"),
         ),
-        ("too large", good().with("x", &"a".repeat(20_000)), (400, "invalid_request")),
+        (
+            "too large",
+            good().with("x", &"a".repeat(issuer::limits::BODY_BYTES)),
+            (400, "invalid_request"),
+        ),
         ("no assertion", good().without("client_assertion"), (401, "invalid_client")),
         (
             "another assertion type",

@@ -11,8 +11,9 @@ async fn the_metadata_is_complete() {
     let request = Request::get("/.well-known/oauth-authorization-server").body(Body::empty());
     let answer = house.send(request.unwrap()).await;
     let expected = concat!(
-        r#"{"dpop_signing_alg_values_supported":["EdDSA","ES256","Ed25519"],"#,
-        r#""grant_types_supported":["client_credentials"],"#,
+        r#"{"authorization_details_types_supported":["ambit_action"],"#,
+        r#""dpop_signing_alg_values_supported":["EdDSA","ES256","Ed25519"],"#,
+        r#""grant_types_supported":["client_credentials","urn:ietf:params:oauth:grant-type:token-exchange"],"#,
         r#""issuer":"http://127.0.0.1:8400","#,
         r#""jwks_uri":"http://127.0.0.1:8400/oauth/jwks","#,
         r#""response_types_supported":[],"#,

@@ -49,6 +49,11 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
     found.compare("purpose", name, (&a.purpose, &b.purpose), Direction::Neutral);
     let shown = |users: &Option<PartyName>| or_none(users.as_ref());
     found.compare("users", name, (&shown(&a.users), &shown(&b.users)), widens);
+    let actors = |agent: &Agent| {
+        agent.may_act.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let more = b.may_act.iter().any(|actor| !a.may_act.contains(actor));
+    found.compare("may_act", name, (&actors(a), &actors(b)), Direction::growing(more));
     let proof = |proof: Proof| match proof {
         Proof::Dpop => "dpop".to_owned(),
         Proof::None => "none".to_owned(),

@@ -36,6 +36,7 @@ fn actor(compiled: &Compiled, one: &Try) -> Actor {
         issued: NOW,
         expires: NOW.after(Duration::seconds(300)),
         bound: true,
+        delegation: identity::Delegation::default(),
     });
     let token = token.unwrap();
     let claims = ProofClaims {

@@ -53,6 +53,7 @@ fn agent(boundary: &str, only: Option<&[&str]>, users: Option<PartyName>, line: 
         credentials: Credentials { proof: Proof::None, keys: None, ttl: Duration::seconds(900) },
         observe_until: None,
         governance: model::declared::Governance::default(),
+        may_act: Vec::new(),
         line,
     }
 }

@@ -170,6 +170,7 @@ fn minted() -> &'static (String, VerificationKeys) {
             issued: NOW,
             expires: NOW.after(Duration::seconds(300)),
             bound: false,
+            delegation: identity::Delegation::default(),
         });
         (token.expect("a token"), keys)
     })

@@ -1,5 +1,6 @@
 //! The token service from outside: nonces, exchange along chains, introspection, refusals beside their twins.
 #![cfg(test)]
 
+mod chains;
 mod nonces;
 mod stage;

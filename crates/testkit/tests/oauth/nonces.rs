@@ -12,19 +12,19 @@ use testkit::process::built;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_endpoint_asks_for_a_nonce_and_every_answer_brings_one() -> Result<()> {
     let stage = Stage::set()?;
-    let lead = stage.buyer("lead")?;
+    let robot = stage.buyer("robot")?;
     let door = stage.home.http_door("api");
     let form = [("grant_type", "client_credentials"), ("resource", door.as_str())];
-    let bare = lead.post("/oauth/token", &form, Some(&lead.proof(None)?)).await?;
+    let bare = robot.post("/oauth/token", &form, Some(&robot.proof(None)?)).await?;
     ensure!(bare.status == 400 && bare.text("error") == "use_dpop_nonce", "{bare:?}");
     ensure!(bare.text("error_description").contains("DPoP-Nonce"), "{bare:?}");
     let nonce = bare.nonce().context("no nonce came")?.to_owned();
-    let proof = lead.proof(Some(&nonce))?;
-    let granted = lead.post("/oauth/token", &form, Some(&proof)).await?;
+    let proof = robot.proof(Some(&nonce))?;
+    let granted = robot.post("/oauth/token", &form, Some(&proof)).await?;
     ensure!(granted.status == 200 && granted.nonce().is_some(), "the twin: {granted:?}");
-    let replayed = lead.post("/oauth/token", &form, Some(&proof)).await?;
+    let replayed = robot.post("/oauth/token", &form, Some(&proof)).await?;
     ensure!(replayed.text("error") == "invalid_dpop_proof", "{replayed:?}");
-    let denied = lead.post("/oauth/token", &[("grant_type", "password")], None).await?;
+    let denied = robot.post("/oauth/token", &[("grant_type", "password")], None).await?;
     ensure!(denied.status == 400 && denied.nonce().is_some(), "{denied:?}");
     Ok(())
 }
@@ -32,11 +32,11 @@ async fn the_token_endpoint_asks_for_a_nonce_and_every_answer_brings_one() -> Re
 #[tokio::test(flavor = "multi_thread")]
 async fn a_door_offers_nonces_and_takes_none_but_its_own() -> Result<()> {
     let mut stage = Stage::set()?;
-    let lead = stage.buyer("lead")?;
+    let robot = stage.buyer("robot")?;
     let url = format!("{}/fast", stage.home.http_door("api"));
-    let token = lead.buy(&stage.home.http_door("api"), &[]).await?;
+    let token = robot.buy(&stage.home.http_door("api"), &[]).await?;
     let shown = |nonce: Option<&str>| -> Result<[(&'static str, String); 2]> {
-        let proof = lead.key.prove_with("GET", &url, Some(&token), nonce)?;
+        let proof = robot.key.prove_with("GET", &url, Some(&token), nonce)?;
         Ok([("authorization", format!("DPoP {token}")), ("dpop", proof)])
     };
     let first = stage.get("/fast", &shown(None)?).await?;
@@ -57,28 +57,28 @@ async fn a_door_offers_nonces_and_takes_none_but_its_own() -> Result<()> {
     ensure!(stage.get("/fast", &shown(Some(&nonce))?).await?.status == 200, "its twin");
     // MCP says it as its own challenge, beside where tokens come from.
     let door = stage.home.mcp_door("tools");
-    let token = lead.buy(&door, &[]).await?;
-    let proof = lead.key.prove_with("POST", &door, Some(&token), Some("AAAA"))?;
+    let token = robot.buy(&door, &[]).await?;
+    let proof = robot.key.prove_with("POST", &door, Some(&token), Some("AAAA"))?;
     let headers = [("authorization", format!("DPoP {token}")), ("dpop", proof)];
     let refused = stage.call("echo", &headers).await?;
     ensure!(refused.challenges().contains("error=\"use_dpop_nonce\""), "{refused:?}");
-    stage.call("echo", &lead.shown("POST", &door, &token)?).await?.done()
+    stage.call("echo", &robot.shown("POST", &door, &token)?).await?.done()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_door_may_demand_nonces_and_the_bridge_follows() -> Result<()> {
     let stage = Stage::set_with(&["--demand-nonces"])?;
-    let lead = stage.buyer("lead")?;
+    let robot = stage.buyer("robot")?;
     let door = stage.home.mcp_door("tools");
-    let token = lead.buy(&door, &[]).await?;
-    let refused = stage.call("echo", &lead.shown("POST", &door, &token)?).await?;
+    let token = robot.buy(&door, &[]).await?;
+    let refused = stage.call("echo", &robot.shown("POST", &door, &token)?).await?;
     ensure!(refused.status == 401 && stage.reached() == 0, "{refused:?}");
-    let proof = lead.key.prove_with("POST", &door, Some(&token), refused.nonce())?;
+    let proof = robot.key.prove_with("POST", &door, Some(&token), refused.nonce())?;
     let headers = [("authorization", format!("DPoP {token}")), ("dpop", proof)];
     stage.call("echo", &headers).await?.done()?;
 
     let mut bridge = Command::new(built("ambit")?);
-    bridge.args(["bridge", "--agent", "lead", "--upstream", "tools"]);
+    bridge.args(["bridge", "--agent", "robot", "--upstream", "tools"]);
     bridge.current_dir(stage.home.path()).env("AMBIT_DATA", stage.home.data());
     let mut bridge = bridge.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut input = bridge.stdin.take().context("no input")?;
@@ -100,7 +100,7 @@ async fn a_door_may_demand_nonces_and_the_bridge_follows() -> Result<()> {
     bridge.wait()?;
     // `ambit token` prints a proof that is taken, too.
     let text =
-        stage.home.done(&["token", "--agent", "lead", "--audience", &door, "--format", "json"])?;
+        stage.home.done(&["token", "--agent", "robot", "--audience", &door, "--format", "json"])?;
     let issued: Value = serde_json::from_str(&text)?;
     let text = |member: &str| issued.get(member).and_then(Value::as_str).unwrap_or_default();
     let headers =

@@ -1,6 +1,6 @@
 //! One gate with agents that hold their keys, and two upstreams whose logs say what was done.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::process::Command;
 use testkit::{
@@ -9,23 +9,64 @@ use testkit::{
     upstream::mcp::Era,
 };
 
+/// Who there is: `lead` hands on to `helper`, that to `third`, and so on until one too many; `robot` has no human.
+const AGENTS: &str = r#"agents:
+  lead:
+    purpose: Lead
+    owner: group:it
+    users: user:ana
+    boundary: all
+    may_act: [helper, clerk]
+    credentials: { ttl: 2m }
+  helper:
+    purpose: Help
+    owner: group:desk
+    users: user:ana
+    boundary: all
+    only: ["tools.*", api.fast, api.said]
+    may_act: [third]
+  third:
+    purpose: Help the helper
+    owner: group:it
+    users: user:ana
+    boundary: all
+    may_act: [fourth]
+  fourth:
+    purpose: Help the third
+    owner: group:it
+    users: user:ana
+    boundary: all
+    may_act: [fifth]
+  fifth:
+    purpose: One too many
+    owner: group:it
+    users: user:ana
+    boundary: all
+  clerk:
+    purpose: Work for itself only
+    owner: group:it
+    boundary: all
+    may_act: [clerk]
+  outsider:
+    purpose: Be listed nowhere
+    owner: group:it
+    users: user:ana
+    boundary: all
+  robot:
+    purpose: Act for itself and hand on
+    owner: group:it
+    boundary: all
+    may_act: [clerk]
+"#;
+
 fn config(tools: &str, api: &str) -> String {
     format!(
         r#"version: 1
 humans:
   people:
-    dana: {{ groups: [it] }}
+    dana: {{ groups: [it, desk] }}
     ana: {{ groups: [it] }}
-agents:
-  lead:
-    purpose: Lead
-    owner: group:it
-    boundary: all
-  helper:
-    purpose: Help
-    owner: group:it
-    boundary: all
-upstreams:
+{AGENTS}upstreams:
   tools:
     mcp: http://{tools}/mcp
     actions:
@@ -38,6 +79,10 @@ upstreams:
       fast: {{ route: GET /fast, effect: read, risk: low }}
       ticket: {{ route: "GET /tickets/{{id}}", effect: read, risk: low }}
       said: {{ route: POST /fast, effect: write, risk: medium }}
+intents:
+  look:
+    params: {{ id: string }}
+    allow: {{ "tools.*": {{}}, api.fast: {{}}, api.ticket: {{ id: $id }}, api.said: {{}} }}
 boundaries:
   all: {{ upstreams: [tools, api] }}
 "#
@@ -78,6 +123,34 @@ impl Stage {
         Ok(Stage { home, ambit, tools, api, client, _logs: logs })
     }
 
+    /// A task of an agent for ana.
+    pub(crate) fn task(&self, agent: &str) -> Result<String> {
+        let opened = self.home.json(&[
+            "task",
+            "open",
+            "--agent",
+            agent,
+            "--intent",
+            "look",
+            "--for",
+            "ana",
+            "--trigger",
+            "she asked",
+            "id=7",
+        ])?;
+        let id = opened.get("task").or_else(|| opened.get("id")).and_then(Value::as_str);
+        id.map(str::to_owned).with_context(|| format!("no task: {opened}"))
+    }
+
+    /// Edits the declared state and applies it.
+    pub(crate) fn change(&self, from: &str, to: &str) -> Result<()> {
+        let path = self.home.path().join("ambit.yaml");
+        let text = std::fs::read_to_string(&path)?;
+        ensure!(text.contains(from), "`{from}` is not in the file");
+        std::fs::write(&path, text.replacen(from, to, 1))?;
+        self.home.done(&["apply", "ambit.yaml"]).map(drop)
+    }
+
     pub(crate) fn buyer(&self, agent: &str) -> Result<Buyer> {
         Buyer::of(&self.home, agent)
     }
@@ -98,22 +171,43 @@ impl Stage {
 
     /// `tools/call` at the MCP door.
     pub(crate) async fn call(&self, tool: &str, headers: &[(&str, String)]) -> Result<Told> {
+        self.send("tools/call", Some(tool), headers).await
+    }
+
+    /// A request without parameters at the MCP door.
+    pub(crate) async fn ask(&self, method: &str, headers: &[(&str, String)]) -> Result<Told> {
+        self.send(method, None, headers).await
+    }
+
+    async fn send(
+        &self,
+        method: &str,
+        tool: Option<&str>,
+        headers: &[(&str, String)],
+    ) -> Result<Told> {
         let meta = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": { "name": "agent", "version": "1" },
             "io.modelcontextprotocol/clientCapabilities": {},
         });
-        let params = json!({ "name": tool, "arguments": { "text": "said" }, "_meta": meta });
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let params = match tool {
+            Some("transfer") => json!({ "name": "transfer", "_meta": meta,
+                "arguments": { "from": "a", "to": "b", "amount": 1 } }),
+            Some(tool) => json!({ "name": tool, "arguments": { "text": "said" }, "_meta": meta }),
+            None => json!({ "_meta": meta }),
+        };
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let mut request = self.client.post(self.home.mcp_door("tools")).body(body.to_string());
         for (name, value) in [
             ("content-type", "application/json"),
             ("accept", "application/json, text/event-stream"),
             ("mcp-protocol-version", "2026-07-28"),
-            ("mcp-method", "tools/call"),
-            ("mcp-name", tool),
+            ("mcp-method", method),
         ] {
             request = request.header(name, value);
+        }
+        if let Some(tool) = tool {
+            request = request.header("mcp-name", tool);
         }
         for (name, value) in headers {
             request = request.header(*name, value);

@@ -585,7 +585,7 @@ pub(super) async fn list_all_resources(
     id: Value,
     message: Message,
 ) -> Response<Body> {
-    let upstreams = super::lists::listable(gate, &visit.door, actor.agent());
+    let upstreams = super::lists::listable(gate, &visit.door, actor);
     let cursor = message.text("cursor").and_then(|cursor| visit.door.place_of_uri(cursor));
     let from = match &cursor {
         Some((upstream, _)) => upstreams.iter().position(|one| one == upstream),

@@ -1,9 +1,10 @@
 //! Which door a request came through, and how things are named there: at the door of all upstreams each name says whose
 //! it is.
 
-use crate::{Gate, World};
+use crate::{Gate, World, admit};
 use canonical::Value;
-use model::{AgentName, Name, UpstreamName};
+use identity::Actor;
+use model::{Name, UpstreamName};
 
 /// A door of this edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,15 +100,9 @@ impl Door {
         }
     }
 
-    /// The upstreams behind this door that the agent sees anything of.
-    pub(super) fn upstreams(
-        &self,
-        gate: &Gate,
-        world: &World,
-        agent: &AgentName,
-    ) -> Vec<UpstreamName> {
-        let now = gate.clock.now();
-        let sees = |name: &UpstreamName| world.compiled.visible(agent, name, now).next().is_some();
+    /// The upstreams behind this door that the actor sees anything of.
+    pub(super) fn upstreams(&self, gate: &Gate, world: &World, actor: &Actor) -> Vec<UpstreamName> {
+        let sees = |name: &UpstreamName| admit::visible(gate, world, actor, name).next().is_some();
         match self {
             Door::One(upstream) => {
                 Some(upstream.clone()).into_iter().filter(|name| sees(name)).collect()

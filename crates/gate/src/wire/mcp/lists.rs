@@ -4,9 +4,10 @@ use super::{
     door::Door,
     era::{Era, LEGACY, spoken},
 };
-use crate::{Gate, World, json::object, limits};
+use crate::{Gate, World, admit, json::object, limits};
 use canonical::{Object, Value};
-use model::{ActionId, AgentName, UpstreamName, reserved};
+use identity::Actor;
+use model::{ActionId, UpstreamName, reserved};
 
 /// The extension by which an upstream may begin a task instead of answering.
 const TASKS: &str = "io.modelcontextprotocol/tasks";
@@ -27,14 +28,14 @@ pub(super) fn nothing() -> Value {
 }
 
 /// The answer to `initialize`: the client's revision if it is one with sessions, else the newest of those.
-pub(super) fn initialized(gate: &Gate, door: &Door, agent: &AgentName, params: &Value) -> Value {
+pub(super) fn initialized(gate: &Gate, door: &Door, actor: &Actor, params: &Value) -> Value {
     let version = agreed(params);
     let mut members = vec![
-        ("capabilities", capabilities(gate, door, agent, Era::Legacy)),
+        ("capabilities", capabilities(gate, door, actor, Era::Legacy)),
         ("protocolVersion", version.into()),
         ("serverInfo", server_info()),
     ];
-    members.extend(instructions(gate, door, agent).map(|text| ("instructions", text)));
+    members.extend(instructions(gate, door, actor).map(|text| ("instructions", text)));
     object(members)
 }
 
@@ -45,27 +46,27 @@ pub(super) fn agreed(params: &Value) -> &'static str {
 }
 
 /// The answer to `server/discover`.
-pub(super) fn discovered(gate: &Gate, door: &Door, agent: &AgentName) -> Value {
+pub(super) fn discovered(gate: &Gate, door: &Door, actor: &Actor) -> Value {
     let versions = spoken().map(Value::from).collect::<Vec<_>>();
     let mut members = vec![
         ("_meta", object([("io.modelcontextprotocol/serverInfo", server_info())])),
         ("cacheScope", "private".into()),
-        ("capabilities", capabilities(gate, door, agent, Era::Modern)),
+        ("capabilities", capabilities(gate, door, actor, Era::Modern)),
         ("supportedVersions", versions.into()),
         ("ttlMs", Value::Integer(limits::MCP_LIST_MILLIS)),
     ];
-    members.extend(instructions(gate, door, agent).map(|text| ("instructions", text)));
+    members.extend(instructions(gate, door, actor).map(|text| ("instructions", text)));
     object(members)
 }
 
 /// The pinned definitions of the tools that this agent may find, sorted by name.
 ///
 /// `outputSchema` is not shown of an action with `returns:`: what is left of its results may not fit.
-pub(super) fn tools(gate: &Gate, door: &Door, agent: &AgentName, era: Era) -> Value {
+pub(super) fn tools(gate: &Gate, door: &Door, actor: &Actor, era: Era) -> Value {
     let world = gate.world();
     let mut tools = Vec::new();
-    for upstream in door.upstreams(gate, &world, agent) {
-        let visible = world.compiled.visible(agent, &upstream, gate.clock.now());
+    for upstream in door.upstreams(gate, &world, actor) {
+        let visible = admit::visible(gate, &world, actor, &upstream);
         for entry in visible.filter(|entry| !reserved::is_reserved(&entry.id.operation)) {
             let Some(definition) = pinned(&world, &entry.id) else { continue };
             let mut definition = definition.clone();
@@ -84,15 +85,15 @@ pub(super) fn tools(gate: &Gate, door: &Door, agent: &AgentName, era: Era) -> Va
 }
 
 /// The pinned prompts that this agent may fill in.
-pub(super) fn prompts(gate: &Gate, door: &Door, agent: &AgentName, era: Era) -> Value {
-    let items = of_method(gate, door, agent, reserved::GET_PROMPT, "prompts", "name");
+pub(super) fn prompts(gate: &Gate, door: &Door, actor: &Actor, era: Era) -> Value {
+    let items = of_method(gate, door, actor, reserved::GET_PROMPT, "prompts", "name");
     listed(era, "prompts", items)
 }
 
 /// The pinned templates of the resources that this agent may read.
-pub(super) fn templates(gate: &Gate, door: &Door, agent: &AgentName, era: Era) -> Value {
+pub(super) fn templates(gate: &Gate, door: &Door, actor: &Actor, era: Era) -> Value {
     let method = reserved::READ_RESOURCE;
-    let items = of_method(gate, door, agent, method, "resourceTemplates", "uriTemplate");
+    let items = of_method(gate, door, actor, method, "resourceTemplates", "uriTemplate");
     listed(era, "resourceTemplates", items)
 }
 
@@ -100,15 +101,15 @@ pub(super) fn templates(gate: &Gate, door: &Door, agent: &AgentName, era: Era) -
 fn of_method(
     gate: &Gate,
     door: &Door,
-    agent: &AgentName,
+    actor: &Actor,
     method: &str,
     member: &str,
     by: &str,
 ) -> Vec<Value> {
     let world = gate.world();
     let mut all = Vec::new();
-    for upstream in door.upstreams(gate, &world, agent) {
-        if !sees(gate, &world, agent, &upstream, method) {
+    for upstream in door.upstreams(gate, &world, actor) {
+        if !sees(gate, &world, actor, &upstream, method) {
             continue;
         }
         let Ok(action) = ActionId::new(upstream.clone(), method) else { continue };
@@ -125,10 +126,10 @@ fn of_method(
 }
 
 /// The upstreams behind a door whose resources this agent may list.
-pub(super) fn listable(gate: &Gate, door: &Door, agent: &AgentName) -> Vec<UpstreamName> {
+pub(super) fn listable(gate: &Gate, door: &Door, actor: &Actor) -> Vec<UpstreamName> {
     let world = gate.world();
-    let upstreams = door.upstreams(gate, &world, agent).into_iter();
-    upstreams.filter(|name| sees(gate, &world, agent, name, reserved::LIST_RESOURCES)).collect()
+    let upstreams = door.upstreams(gate, &world, actor).into_iter();
+    upstreams.filter(|name| sees(gate, &world, actor, name, reserved::LIST_RESOURCES)).collect()
 }
 
 /// A page of resources by their names at this door.
@@ -151,32 +152,29 @@ fn pinned<'a>(world: &'a World, action: &ActionId) -> Option<&'a Value> {
 fn sees(
     gate: &Gate,
     world: &World,
-    agent: &AgentName,
+    actor: &Actor,
     upstream: &UpstreamName,
     operation: &str,
 ) -> bool {
-    let now = gate.clock.now();
-    world
-        .compiled
-        .visible(agent, upstream, now)
+    admit::visible(gate, world, actor, upstream)
         .any(|entry| entry.id.operation.as_ref() == operation)
 }
 
 /// What an upstream says of itself, as it was pinned. The door of all says nothing: its lists name their upstreams.
-fn instructions(gate: &Gate, door: &Door, agent: &AgentName) -> Option<Value> {
+fn instructions(gate: &Gate, door: &Door, actor: &Actor) -> Option<Value> {
     let upstream = door.upstream()?;
     let world = gate.world();
-    world.compiled.visible(agent, upstream, gate.clock.now()).next()?;
+    admit::visible(gate, &world, actor, upstream).next()?;
     let action = ActionId::new(upstream.clone(), reserved::INSTRUCTIONS).ok()?;
     pinned(&world, &action)?.get("instructions").cloned()
 }
 
 /// What this agent finds behind this door.
-fn capabilities(gate: &Gate, door: &Door, agent: &AgentName, era: Era) -> Value {
+fn capabilities(gate: &Gate, door: &Door, actor: &Actor, era: Era) -> Value {
     let world = gate.world();
-    let upstreams = door.upstreams(gate, &world, agent);
+    let upstreams = door.upstreams(gate, &world, actor);
     let any =
-        |operation: &str| upstreams.iter().any(|name| sees(gate, &world, agent, name, operation));
+        |operation: &str| upstreams.iter().any(|name| sees(gate, &world, actor, name, operation));
     let changing = || vec![("listChanged", Value::Bool(true))];
     let mut members = vec![("tools", object(changing()))];
     if any(reserved::COMPLETE) {

@@ -102,7 +102,7 @@ fn open(gate: &Arc<Gate>, listening: Listening, first: Option<Value>) -> Respons
     let over = CancellationToken::new();
     let listening = Arc::new(listening);
     let world = gate.world();
-    for upstream in listening.door.upstreams(gate, &world, listening.actor.agent()) {
+    for upstream in listening.door.upstreams(gate, &world, &listening.actor) {
         let (gate, listening) = (Arc::clone(gate), Arc::clone(&listening));
         let (sender, over) = (sender.clone(), over.clone());
         tokio::spawn(async move {
