@@ -121,8 +121,8 @@ impl AgentEntry {
     }
 }
 
-/// What each decision reads of the agent. A slice holds a copy, so that a decision reads one place in memory.
-#[derive(Clone, Debug)]
+/// What each decision reads of the agent. All slices of an agent share it: what many decisions touch is small.
+#[derive(Debug)]
 pub(crate) struct Principal {
     pub(crate) version: Digest,
     pub(crate) name: AgentName,

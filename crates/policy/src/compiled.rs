@@ -1,6 +1,6 @@
 //! What is published: everything that decisions need, made once from declared state.
 
-use crate::agent::{AgentEntry, Grant, Reach};
+use crate::agent::{AgentEntry, Grant, Principal, Reach};
 use crate::catalog::{Catalog, CatalogEntry};
 use crate::digest::sha256;
 use crate::guard::{Guard, TEMPLATE_VERSION};
@@ -24,9 +24,17 @@ pub struct Compiled {
 /// The slices of one agent, each made at its first use.
 struct AgentSlots {
     agent: Arc<AgentEntry>,
+    principal: Arc<Principal>,
     /// The agent's, here too, so that finding a slice reads one place in memory.
     reach: Arc<Reach>,
     slices: OnceLock<Box<[OnceLock<Arc<Slice>>]>>,
+}
+
+impl AgentSlots {
+    fn of(agent: Arc<AgentEntry>) -> AgentSlots {
+        let (principal, reach) = (Arc::new(Principal::of(&agent)), Arc::clone(&agent.reach));
+        AgentSlots { agent, principal, reach, slices: OnceLock::new() }
+    }
 }
 
 /// What slices share.
@@ -135,11 +143,7 @@ fn digest(written: &[Written]) -> Digest {
 
 impl Compiled {
     fn new(published: Published) -> Compiled {
-        let slot = |agent: &Arc<AgentEntry>| {
-            let (agent, reach) = (Arc::clone(agent), Arc::clone(&agent.reach));
-            let slot = AgentSlots { agent, reach, slices: OnceLock::new() };
-            (slot.agent.version, slot)
-        };
+        let slot = |agent: &Arc<AgentEntry>| (agent.version, AgentSlots::of(Arc::clone(agent)));
         let slots = published.agents.values().map(slot).collect();
         Compiled { published: Arc::new(published), slots }
     }
@@ -150,8 +154,7 @@ impl Compiled {
         if self.slots.contains_key(&version) {
             return;
         }
-        let (entry, reach) = (Arc::new(entry.kept(version)), Arc::clone(&entry.reach));
-        self.slots.insert(version, AgentSlots { agent: entry, reach, slices: OnceLock::new() });
+        self.slots.insert(version, AgentSlots::of(Arc::new(entry.kept(version))));
     }
 
     /// The digest of all policies, of the engine and of the templates.
@@ -226,7 +229,8 @@ impl Compiled {
             .slices
             .get_or_init(|| slot.reach.actions.iter().map(|_| OnceLock::new()).collect());
         let slice = all.get(at)?.get_or_init(|| {
-            Arc::new(Slice::new(Arc::clone(&self.published), Arc::clone(&slot.agent), number))
+            let (published, agent) = (Arc::clone(&self.published), Arc::clone(&slot.agent));
+            Arc::new(Slice::new(published, agent, Arc::clone(&slot.principal), number))
         });
         Some(Arc::clone(slice))
     }
@@ -298,7 +302,11 @@ impl Published {
             numbers.filter_map(|number| self.rule(number).cloned()).collect()
         };
         let (rules, ordinary) = (chosen(&|_| true), chosen(&|number| !of_fact(number)));
-        RuleSet { conditions: self.shared(&rules), ordinary: self.shared(&ordinary), rules }
+        RuleSet {
+            conditions: self.shared(&rules),
+            ordinary: self.shared(&ordinary),
+            rules: rules.into(),
+        }
     }
 
     fn shared(&self, rules: &[Arc<Rule>]) -> Arc<Conditions> {

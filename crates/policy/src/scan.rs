@@ -28,7 +28,7 @@ impl Compiled {
         let rules: Vec<_> = numbered.collect();
         let conditions = Conditions { reads: Reads::everything(), ..Conditions::of(&rules) };
         let conditions = Arc::new(conditions);
-        Scan { set: RuleSet { rules, ordinary: Arc::clone(&conditions), conditions } }
+        Scan { set: RuleSet { rules: rules.into(), ordinary: Arc::clone(&conditions), conditions } }
     }
 }
 

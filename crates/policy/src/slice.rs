@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Slice {
     pub(crate) published: Arc<Published>,
     pub(crate) agent: Arc<AgentEntry>,
-    pub(crate) principal: Principal,
+    pub(crate) principal: Arc<Principal>,
     pub(crate) entry: Arc<CatalogEntry>,
     pub(crate) number: u32,
     pub(crate) grant: Grant,
@@ -26,13 +26,13 @@ pub struct Slice {
     #[cfg(test)]
     pub(crate) needed: Vec<EntityUid>,
     /// The first of them that is not; then nothing is decided.
-    pub(crate) missing: Option<EntityUid>,
+    pub(crate) missing: Option<Box<EntityUid>>,
 }
 
 /// Rules, and what Cedar evaluates of them.
 #[derive(Clone)]
 pub(crate) struct RuleSet {
-    pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) rules: Box<[Arc<Rule>]>,
     /// Of all of them. Shared by all sets of equal conditions, whoever the rules are about.
     pub(crate) conditions: Arc<Conditions>,
     /// Without the guards that only forbid where a fact of the call does not hold (`Guard::of_fact`): for calls where all
@@ -83,7 +83,12 @@ impl RuleSet {
 }
 
 impl Slice {
-    pub(crate) fn new(published: Arc<Published>, agent: Arc<AgentEntry>, number: u32) -> Slice {
+    pub(crate) fn new(
+        published: Arc<Published>,
+        agent: Arc<AgentEntry>,
+        principal: Arc<Principal>,
+        number: u32,
+    ) -> Slice {
         #[expect(clippy::expect_used, reason = "the caller found the number in this catalog")]
         let entry = Arc::clone(published.catalog.at(number).expect("a number of the catalog"));
         let grant = agent.reach.grant(number);
@@ -123,7 +128,7 @@ impl Slice {
         let missing = absent(&needed, &entities);
         Slice {
             published,
-            principal: Principal::of(&agent),
+            principal,
             agent,
             entry,
             number,
@@ -166,8 +171,8 @@ impl Slice {
 
 /// Cedar takes a missing entity for one without parents: a forbid on its group silently does not match, and no error is
 /// reported. What a slice depends on never changes, so it is looked for when the slice is made.
-pub(crate) fn absent(needed: &[EntityUid], entities: &Entities) -> Option<EntityUid> {
-    needed.iter().find(|uid| entities.get(uid).is_none()).cloned()
+pub(crate) fn absent(needed: &[EntityUid], entities: &Entities) -> Option<Box<EntityUid>> {
+    needed.iter().find(|uid| entities.get(uid).is_none()).cloned().map(Box::new)
 }
 
 impl fmt::Debug for Slice {

@@ -15,7 +15,7 @@ fn check(world: &World, one: &Try, guard: &str, with: &str, without: &str) {
     let rules = call.slice().set.rules.iter().filter(|rule| rule.id != guard).cloned();
     let rules: Vec<_> = rules.collect();
     let conditions = Arc::new(Conditions::of(&rules));
-    let set = RuleSet { ordinary: Arc::clone(&conditions), conditions, rules };
+    let set = RuleSet { ordinary: Arc::clone(&conditions), conditions, rules: rules.into() };
     let (subject, facts) = (one.subject(compiled), one.facts(compiled));
     let ruling = evaluate_with(&set, &subject, &call, &facts);
     assert_eq!(outcome(&ruling), without, "without {guard}");
