@@ -4,6 +4,7 @@
 mod answer;
 mod conversation;
 mod door;
+mod enrol;
 mod holder;
 mod launch;
 mod message;
@@ -14,7 +15,7 @@ mod told;
 use crate::{app, cli, exit::Exit, output::Output};
 use anyhow::Context as _;
 use conversation::Conversation;
-use holder::Holder;
+use holder::{Holder, Own};
 use model::{Name, TaskId};
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,6 +24,9 @@ pub(crate) use launch::run as launch;
 
 /// Speaks for an agent on standard input and output, or at a local door.
 pub(crate) async fn run(options: cli::Bridge, output: &Output) -> anyhow::Result<Exit> {
+    if let Some(code) = &options.enrol {
+        return enrol::enrol(&options.who, code, output).await;
+    }
     let holder = Arc::new(hold(&options.who)?);
     let told = told::Told::new(*output, &options.who.agent);
     if let Some(address) = options.listen {
@@ -53,7 +57,20 @@ fn hold(who: &cli::Who) -> anyhow::Result<Holder> {
     let task = who.task.as_deref().map(|text| {
         TaskId::parse(text).with_context(|| format!("`{text}` is not a task: write `tsk_…`"))
     });
-    Ok(Holder::new(agent, who.data.data.clone(), task.transpose()?))
+    let own = match &who.key {
+        None => None,
+        Some(file) => Some(Own { key: enrol::read(file)?, base: gate_of(who)? }),
+    };
+    Ok(Holder::new(agent, who.data.data.clone(), task.transpose()?, own))
+}
+
+/// Where the gate is, as `--gate` says it.
+fn gate_of(who: &cli::Who) -> anyhow::Result<Option<String>> {
+    let Some(text) = &who.gate else { return Ok(None) };
+    let base = text.trim_end_matches('/');
+    let url = url::Url::parse(base).ok().filter(|url| url.origin().ascii_serialization() == base);
+    url.with_context(|| format!("`{text}` is no gate: write `http://127.0.0.1:8400`"))?;
+    Ok(Some(base.to_owned()))
 }
 
 /// The door of one upstream, or of all that the agent may see.

@@ -409,6 +409,12 @@ pub(crate) struct Who {
     /// The task that every call belongs to, unless it names its own
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<String>,
+    /// The file with this instance's own key, as `ambit bridge --enrol` left it (default: the key that `dev` made)
+    #[arg(long, value_name = "FILE", env = "AMBIT_AGENT_KEY")]
+    pub(crate) key: Option<PathBuf>,
+    /// Where the gate is (default: what the data directory says)
+    #[arg(long, value_name = "URL", env = "AMBIT_GATE", requires = "key")]
+    pub(crate) gate: Option<String>,
     #[command(flatten)]
     pub(crate) data: DataDir,
 }
@@ -422,6 +428,9 @@ pub(crate) struct Who {
 pub(crate) struct Bridge {
     #[command(flatten)]
     pub(crate) who: Who,
+    /// Make this instance's own key, give its public half with this one-time code, and end
+    #[arg(long, value_name = "CODE", requires = "key", conflicts_with = "listen")]
+    pub(crate) enrol: Option<String>,
     /// Open a local door here instead; loopback only
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
@@ -457,6 +466,29 @@ pub(crate) enum Agent {
     Suspend(AgentStop),
     /// Let an agent go on that a person suspended
     Resume(AgentStop),
+    /// Print a one-time code with which an instance gives its own key (15 minutes)
+    Enrol {
+        /// The agent
+        agent: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// An agent's enrolled instances
+    Instances {
+        /// The agent
+        agent: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
+    /// End an agent for good: first what it has and what Ambit cannot take away, then, with `--yes`, the end
+    Decommission(AgentDecommission),
+    /// What of an agent Ambit cannot take away: where it lies, and who can
+    Residual {
+        /// The agent
+        agent: String,
+        #[command(flatten)]
+        data: DataDir,
+    },
     /// What a version of an agent is, what changed and what it newly reaches; approve it
     Review(AgentReview),
     /// Export the key that `ambit dev` generated for an agent
@@ -469,6 +501,21 @@ pub(crate) enum Agent {
         #[command(flatten)]
         data: DataDir,
     },
+}
+
+/// `ambit agent decommission`
+#[derive(Args, Debug)]
+pub(crate) struct AgentDecommission {
+    /// The agent
+    pub(crate) agent: String,
+    /// Do it: there is no way back
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
 }
 
 /// `ambit agent review`

@@ -66,6 +66,10 @@ pub(crate) const OBSERVE_MAX: model::Duration = model::Duration::seconds(30 * 86
 pub(crate) const OBSERVE_WARNING: model::Duration = model::Duration::seconds(3 * 86_400);
 /// How long a confirmation that an owner or sponsor is alive counts at most: a leaver is noticed within a month.
 pub(crate) const OWNER_TERM: model::Duration = model::Duration::seconds(30 * 86_400);
+/// How long a one-time code of enrolment may be used.
+pub(crate) const ENROL_LIFE: model::Duration = model::Duration::seconds(15 * 60);
+/// The longest life of a token: what was issued before has ended.
+pub(crate) const TOKEN_LIFE_MAX: model::Duration = identity::limits::MAX_TOKEN_LIFE;
 /// How long a draft may be used before somebody reviews it: a sprint.
 pub(crate) const DRAFT_LIFE: model::Duration = model::Duration::seconds(14 * 86_400);
 /// How long an overdue review is only warned of, at most; a tenth of short terms.

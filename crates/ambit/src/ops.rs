@@ -2,6 +2,7 @@
 
 mod agents;
 mod apply;
+mod decommission;
 mod doctor;
 mod holds;
 mod ledger;
@@ -40,18 +41,19 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::Token { agent, audience, task, url, method } => {
             tokens::issue(app, &agent, &audience, task.as_deref(), (url.as_deref(), &method)).await
         }
-        Request::AgentList => agents::list(app),
-        Request::AgentShow { agent } => agents::show(app, &agent),
-        Request::AgentKey { agent } => agents::key(app, &agent).await,
-        Request::AgentSuspend { agent, reason } => registry::suspend(app, &agent, reason).await,
-        Request::AgentResume { agent, reason } => registry::resume(app, &agent, reason).await,
-        Request::AgentReview { agent, approval: None } => review::page(app, &agent),
-        Request::AgentReview { agent, approval: Some(approval) } => {
-            review::approve(app, &agent, approval).await
-        }
-        Request::OwnerKey { name, jwk } => review::key(app, &name, &jwk).await,
-        Request::OwnerConfirm { name } => registry::confirm(app, &name).await,
-        Request::OwnerList => registry::owners(app),
+        request @ (Request::AgentList
+        | Request::AgentShow { .. }
+        | Request::AgentKey { .. }
+        | Request::AgentSuspend { .. }
+        | Request::AgentResume { .. }
+        | Request::AgentReview { .. }
+        | Request::AgentEnrol { .. }
+        | Request::AgentInstances { .. }
+        | Request::AgentDecommission { .. }
+        | Request::AgentResidual { .. }
+        | Request::OwnerKey { .. }
+        | Request::OwnerConfirm { .. }
+        | Request::OwnerList) => serve_registry(app, request).await,
         Request::TaskOpen { agent, intent, user, trigger, params } => {
             let asked =
                 tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
@@ -100,6 +102,31 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::SecretSet { name, value } => secrets::set(app, &name, &value).await,
         Request::SecretList => secrets::list(app),
         Request::SecretRemove { name, force } => secrets::remove(app, &name, force).await,
+    }
+}
+
+/// Serves what is asked of agents and of who answers for them.
+async fn serve_registry(app: &Arc<App>, request: Request) -> anyhow::Result<Value> {
+    match request {
+        Request::AgentList => agents::list(app),
+        Request::AgentShow { agent } => agents::show(app, &agent),
+        Request::AgentKey { agent } => agents::key(app, &agent).await,
+        Request::AgentSuspend { agent, reason } => registry::suspend(app, &agent, reason).await,
+        Request::AgentResume { agent, reason } => registry::resume(app, &agent, reason).await,
+        Request::AgentReview { agent, approval: None } => review::page(app, &agent),
+        Request::AgentReview { agent, approval: Some(approval) } => {
+            review::approve(app, &agent, approval).await
+        }
+        Request::OwnerKey { name, jwk } => review::key(app, &name, &jwk).await,
+        Request::AgentEnrol { agent } => registry::enrol(app, &agent).await,
+        Request::AgentInstances { agent } => registry::instances(app, &agent),
+        Request::AgentResidual { agent } => decommission::left(app, &agent).await,
+        Request::AgentDecommission { agent, reason, yes } => {
+            decommission::decommission(app, &agent, reason, yes).await
+        }
+        Request::OwnerConfirm { name } => registry::confirm(app, &name).await,
+        Request::OwnerList => registry::owners(app),
+        other => anyhow::bail!("`{other:?}` is not about agents"),
     }
 }
 

@@ -70,6 +70,41 @@ pub(crate) fn owners(value: &Value) -> String {
     columns(value, &list)
 }
 
+/// `ambit agent instances`
+pub(crate) fn instances(value: &Value) -> String {
+    columns(value, &[("name", "name"), ("state", "state")])
+}
+
+/// `ambit agent residual`
+pub(crate) fn residual(value: &Value) -> String {
+    columns(value, &[("what", "what"), ("which", "which"), ("why", "why")])
+}
+
+/// `ambit agent decommission`
+pub(crate) fn decommission(value: &Value) -> String {
+    let done = value.get("done").and_then(Value::as_bool).unwrap_or(false);
+    let agent = text(value, "agent");
+    let (heading, rows) = if done { ("ended", "ended") } else { ("would end", "plan") };
+    let table = |rows: &str, heading: (&str, &str)| {
+        let none = Value::Null;
+        columns(value.get(rows).unwrap_or(&none), &[("what", "what"), heading, ("which", "which")])
+    };
+    let last = if done {
+        format!(
+            "agent `{agent}` is decommissioned; calls ended: {}\n{}",
+            value.get("calls_ended").is_some_and(|ended| ended == true),
+            text(value, "checkpoint")
+        )
+    } else {
+        format!("there is no way back: `ambit agent decommission {agent} --yes`\n")
+    };
+    format!(
+        "{heading}\n{}\nwhat Ambit cannot take away\n{}\n{last}",
+        table(rows, ("count", "count")),
+        table("residual", ("why", "why")),
+    )
+}
+
 /// `ambit agent list`
 pub(crate) fn agents(value: &Value) -> String {
     let list = [

@@ -72,6 +72,7 @@ pub(crate) fn decide(
     let agent = directory.agent(&client.agent).ok_or(IssueError::Revoked)?;
     let version = check_version(directory, client, wish, agent.version)?;
     let (instance, bound) = check_binding(&agent, client, wish)?;
+    let mut subjects = check_instance(directory, client, instance.as_deref())?;
     let chain = match &wish.parent {
         None => Vec::new(),
         Some(parent) => check_parent(directory, client, parent)?,
@@ -88,7 +89,7 @@ pub(crate) fn decide(
         task,
         user: user.as_ref(),
     };
-    let mut subjects = names.subjects();
+    subjects.extend(names.subjects());
     if let Some(code) = directory.refused(&client.agent, &version) {
         return Err(IssueError::Standing(code));
     }
@@ -143,6 +144,21 @@ fn check_binding(
         (Binding::Key(_), _) => Err(IssueError::ForeignKey),
         (Binding::None, Proof::Dpop) => Err(IssueError::ProofMissing),
         (Binding::None, Proof::None) => Ok((own, false)),
+    }
+}
+
+/// An enrolled instance has one key: what it asks for is bound to that one, and ends with it.
+fn check_instance(
+    directory: &dyn Directory,
+    client: &Client,
+    bound_to: Option<&str>,
+) -> Result<Vec<Digest>, IssueError> {
+    match &client.way {
+        Way::Assertion { key, .. } if directory.is_instance(&client.agent, key) => {
+            let own = bound_to == Some(key.as_str());
+            own.then(|| vec![subject_digest("instance", key)]).ok_or(IssueError::ForeignKey)
+        }
+        Way::Assertion { .. } | Way::Control => Ok(Vec::new()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the issuer knows of agents, tasks and keys: answered from memory, without IO.
 
+use crate::enrol::Enrolment;
 use identity::{AgentKeys, NonceKey, SigningKey, VerificationKeys};
 use model::{
     ActionId, AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName,
@@ -50,6 +51,16 @@ pub trait Directory: Send + Sync {
     /// review of this version.
     fn refused(&self, _agent: &AgentName, _version: &Digest) -> Option<Code> {
         None
+    }
+
+    /// A one-time code of an agent, by its id.
+    fn enrolment(&self, _agent: &AgentName, _id: &str) -> Option<Enrolment> {
+        None
+    }
+
+    /// Whether a key is the one key of an enrolled instance: its tokens are bound to no other.
+    fn is_instance(&self, _agent: &AgentName, _key: &str) -> bool {
+        false
     }
 
     /// Whether an earlier version of an agent may go on beside its newest one.

@@ -2,6 +2,7 @@
 
 use crate::{
     directory::Directory,
+    enrol::Enrolled,
     error::IssueError,
     exchange::ACCESS_TOKEN,
     issue::{Issued, Issuer},
@@ -21,12 +22,13 @@ use http::{HeaderValue, StatusCode, header};
 use ledger::Journal;
 use std::sync::Arc;
 
-/// The issuer's routes: `POST /oauth/token`, `POST /oauth/revoke`, `GET /oauth/jwks` and
+/// The issuer's routes: `POST /oauth/token`, `POST /oauth/revoke`, `POST /oauth/enrol`, `GET /oauth/jwks` and
 /// `GET /.well-known/oauth-authorization-server`.
 pub fn router(directory: Arc<dyn Directory>, journal: Journal, settings: Settings) -> Router {
     Router::new()
         .route("/oauth/token", post(token))
         .route("/oauth/revoke", post(revoke))
+        .route("/oauth/enrol", post(enrol))
         .route("/oauth/jwks", get(jwks))
         .route("/.well-known/oauth-authorization-server", get(well_known))
         .with_state(Issuer::new(directory, journal, settings))
@@ -42,12 +44,39 @@ async fn token(State(issuer): State<Issuer>, request: Request) -> Response {
         Ok(issued) => answer_or_fail(StatusCode::OK, write_token(&issued)),
         Err(error) => refusal(&error),
     };
-    // RFC 9449 section 8.2: every answer brings the nonce for the next proof.
+    bring_nonce(&issuer, &mut response);
+    response
+}
+
+/// RFC 9449 section 8.2: every answer brings the nonce for the next proof.
+fn bring_nonce(issuer: &Issuer, response: &mut Response) {
     let nonce = issuer.directory.nonce_key().current(issuer.directory.now());
     if let Ok(nonce) = HeaderValue::try_from(nonce) {
         response.headers_mut().insert("dpop-nonce", nonce);
     }
+}
+
+async fn enrol(State(issuer): State<Issuer>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let enrolled = match read(body).await {
+        Ok(body) => issuer.enrol(&head.headers, &body).await,
+        Err(error) => Err(issuer.too_large(error)),
+    };
+    let mut response = match enrolled {
+        Ok(enrolled) => answer_or_fail(StatusCode::OK, write_enrolled(&enrolled)),
+        Err(error) => refusal(&error),
+    };
+    bring_nonce(&issuer, &mut response);
     response
+}
+
+fn write_enrolled(enrolled: &Enrolled) -> Result<Vec<u8>, WriterError> {
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object().field_str("agent", enrolled.agent.as_str());
+    writer.field_str("instance", &enrolled.instance).end();
+    writer.finish()?;
+    Ok(out)
 }
 
 async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {

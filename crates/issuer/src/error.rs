@@ -44,6 +44,9 @@ pub enum IssueError {
     /// The registry does not let the agent act.
     #[error("{}: {}", .0.sentence(), .0.fix())]
     Standing(Code),
+    /// The one-time code is no code that is open.
+    #[error("this is no open code of enrolment: ask for another with `ambit agent enrol NAME`")]
+    Enrolment,
     /// The version that was stated is no version that may act.
     #[error(
         "`agent_version` is no version of this agent that may act: leave it out to be the newest"
@@ -155,9 +158,10 @@ impl IssueError {
             | IssueError::AssertionReplayed => (StatusCode::UNAUTHORIZED, "invalid_client"),
             IssueError::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             IssueError::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
-            IssueError::Revoked | IssueError::Standing(_) | IssueError::Version => {
-                (StatusCode::BAD_REQUEST, "unauthorized_client")
-            }
+            IssueError::Revoked
+            | IssueError::Standing(_)
+            | IssueError::Version
+            | IssueError::Enrolment => (StatusCode::BAD_REQUEST, "unauthorized_client"),
             IssueError::Proof(CredentialError::NonceMissing | CredentialError::NonceStale) => {
                 (StatusCode::BAD_REQUEST, "use_dpop_nonce")
             }
@@ -200,6 +204,7 @@ impl IssueError {
             IssueError::Revoked | IssueError::SubjectRevoked => Code::Revoked,
             IssueError::Standing(code) | IssueError::SubjectRefused(code) => *code,
             IssueError::Version | IssueError::SubjectOutdated => Code::VersionChanged,
+            IssueError::Enrolment => Code::CredentialInvalid,
             IssueError::ProofMissing | IssueError::ProofRepeated | IssueError::ForeignKey => {
                 Code::ProofInvalid
             }
@@ -246,6 +251,7 @@ impl IssueError {
             IssueError::Revoked => "revoked",
             IssueError::Standing(code) => code.slug(),
             IssueError::Version => "version",
+            IssueError::Enrolment => "enrolment",
             IssueError::ProofMissing => "proof_missing",
             IssueError::ProofRepeated => "proof_repeated",
             IssueError::ProofReplayed => "proof_replayed",

@@ -145,7 +145,7 @@ impl Issuer {
         admitted.inspect_err(|error| self.count(error))
     }
 
-    fn count(&self, error: &IssueError) {
+    pub(crate) fn count(&self, error: &IssueError) {
         self.directory.refused_before_authentication(error.code(), error.reason());
     }
 

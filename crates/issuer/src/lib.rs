@@ -13,6 +13,7 @@ mod decide;
 mod delegate;
 mod directory;
 mod edge;
+mod enrol;
 mod error;
 mod exchange;
 mod form;
@@ -25,6 +26,7 @@ mod settings;
 
 pub use directory::{Directory, RegisteredAgent, TaskGrant};
 pub use edge::router;
+pub use enrol::Enrolment;
 pub use error::IssueError;
 pub use issue::{Issued, Issuer, LocalRequest};
 pub use settings::{Settings, SettingsError};

@@ -15,6 +15,9 @@ pub const RECORDED_BYTES: usize = 512;
 /// LIMIT: life of a token that is bound to nothing (S19): whoever copies it may use it until then.
 pub const BEARER_LIFE: Duration = Duration::seconds(5 * 60);
 
+/// LIMIT: how often a one-time code may be tried: a slip of the pen, and no guessing of 128 bits.
+pub const ENROL_TRIES: u8 = 5;
+
 /// LIMIT: how often a grant is decided again because someone was revoked or frozen meanwhile. Each
 /// round needs another revocation in the same millisecond.
 pub const DECISIONS: usize = 3;

@@ -55,6 +55,12 @@ impl Settings {
         format!("{}/oauth/revoke", self.issuer)
     }
 
+    /// Where instances are enrolled.
+    #[must_use]
+    pub fn enrolment_endpoint(&self) -> String {
+        format!("{}/oauth/enrol", self.issuer)
+    }
+
     /// Where the public keys are.
     #[must_use]
     pub fn jwks_uri(&self) -> String {

@@ -1,9 +1,9 @@
 //! What the token service may know of agents, tasks and keys.
 
-use super::{App, world};
+use super::{App, registry};
 use gate::Edge;
-use identity::{AgentKeys, NonceKey, SigningKey, VerificationKeys};
-use issuer::{Directory, RegisteredAgent, TaskGrant};
+use identity::{NonceKey, SigningKey, VerificationKeys};
+use issuer::{Directory, Enrolment, RegisteredAgent, TaskGrant};
 use model::{
     ActionId, AgentName, Code, Digest, TaskId, Timestamp, UpstreamName, declared::UpstreamKind,
 };
@@ -17,8 +17,7 @@ impl Directory for App {
     fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>> {
         let world = self.gate.world();
         let entry = world.compiled.agent(name)?;
-        let keys =
-            AgentKeys::parse(&world::agent_keys(&self.store.state(), name.as_str())?).ok()?;
+        let keys = registry::keys_of(&self.store.state(), name)?;
         let declared = world.compiled.declared();
         let boundary = declared.boundaries.get(&entry.declared.boundary)?;
         let all = declared.upstreams.keys();
@@ -56,6 +55,14 @@ impl Directory for App {
             tracing::error!(%agent, environment, code = refused.slug(), "ALARM: a credential of another environment asked for a token");
         }
         Some(refused)
+    }
+
+    fn enrolment(&self, agent: &AgentName, id: &str) -> Option<Enrolment> {
+        Enrolment::from_bytes(self.store.state().rows.get(&Enrolment::row(agent, id))?)
+    }
+
+    fn is_instance(&self, agent: &AgentName, key: &str) -> bool {
+        self.store.state().rows.contains_key(&Enrolment::instance_row(agent, key))
     }
 
     fn goes_on(&self, agent: &AgentName, version: &Digest) -> bool {

@@ -6,6 +6,7 @@
 use super::{App, Control, world};
 use canonical::Value;
 use gate::{Registry, Standing, registry::PRODUCTION};
+use identity::AgentKeys;
 use model::{
     AgentName, Duration, Name, PartyName, Timestamp,
     declared::{Agent, Declared},
@@ -68,6 +69,41 @@ pub(crate) fn registration(
 ) -> anyhow::Result<Option<Registration>> {
     let row = state.rows.get(&row(agent)).map(|bytes| Registration::from_bytes(bytes));
     row.transpose().map_err(|error| anyhow::anyhow!("the row `{AGENTS}{agent}`: {error}"))
+}
+
+/// The prefix of an agent's instances; their rows are public keys by thumbprint.
+pub(crate) fn instances_of(agent: &AgentName) -> String {
+    issuer::Enrolment::instance_row(agent, "")
+}
+
+/// The prefix of an agent's one-time codes.
+pub(crate) fn codes_of(agent: &AgentName) -> String {
+    issuer::Enrolment::row(agent, "")
+}
+
+/// The rows below a prefix, by what follows it.
+pub(crate) fn below(state: &State, prefix: String) -> impl Iterator<Item = (&str, &[u8])> {
+    let rows = state.rows.range(prefix.clone()..);
+    rows.map_while(move |(key, row)| Some((key.strip_prefix(&prefix)?, row.as_ref())))
+}
+
+/// The keys that an agent signs with: declared or made by `dev`, and those of its instances that are not revoked.
+pub(crate) fn keys_of(state: &State, agent: &AgentName) -> Option<AgentKeys> {
+    let parse = |bytes: &[u8]| canonical::parse(bytes, &canonical::Limits::ARGUMENTS).ok();
+    let own = world::agent_keys(state, agent.as_str());
+    let own = own.as_deref().and_then(parse);
+    let mut all: Vec<Value> = match own.as_ref().and_then(|set| set.get("keys")) {
+        Some(keys) => keys.as_array()?.to_vec(),
+        // A single key, or none.
+        None => own.into_iter().collect(),
+    };
+    let standing =
+        |thumbprint: &str| !state.rows.contains_key(&format!("revoked/instance/{thumbprint}"));
+    let instances = below(state, instances_of(agent));
+    let instances = instances.filter(|(thumbprint, _)| standing(thumbprint));
+    all.extend(instances.filter_map(|(_, jwk)| parse(jwk)));
+    let set = gate::json::object([("keys", Value::Array(all))]);
+    AgentKeys::parse(&set.to_bytes()).ok()
 }
 
 /// What the gate itself is.

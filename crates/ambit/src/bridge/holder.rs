@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-const DPOP: HeaderName = HeaderName::from_static("dpop");
+pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
 const NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// An agent's key and its tokens.
@@ -32,6 +32,8 @@ pub(super) struct Holder {
     agent: AgentName,
     data: PathBuf,
     task: Option<TaskId>,
+    /// Where the gate is, whatever the data directory says.
+    fixed: Option<String>,
     reach: Reach,
     /// The gate's last nonce, and until when it is sure to be taken.
     nonce: Lock<Option<(String, Timestamp)>>,
@@ -40,6 +42,12 @@ pub(super) struct Holder {
     tokens: Mutex<BTreeMap<Use, Held>>,
     /// The version that this process is: of its first token. A later one is not what runs here.
     version: Mutex<Option<String>>,
+}
+
+/// A key of the instance's own, and where the gate is, if that was said.
+pub(super) struct Own {
+    pub(super) key: AgentKey,
+    pub(super) base: Option<String>,
 }
 
 /// What a token is good for: one door, and one task or none.
@@ -56,15 +64,22 @@ struct Held {
 }
 
 impl Holder {
-    pub(super) fn new(agent: AgentName, data: PathBuf, task: Option<TaskId>) -> Holder {
+    pub(super) fn new(
+        agent: AgentName,
+        data: PathBuf,
+        task: Option<TaskId>,
+        own: Option<Own>,
+    ) -> Holder {
+        let (key, fixed) = own.map_or((None, None), |own| (Some(Arc::new(own.key)), own.base));
         Holder {
             agent,
             data,
             task,
             reach: Reach::new(),
             nonce: Lock::default(),
-            key: Mutex::new(None),
+            key: Mutex::new(key),
             base: Mutex::new(None),
+            fixed,
             tokens: Mutex::new(BTreeMap::new()),
             version: Mutex::new(None),
         }
@@ -72,6 +87,9 @@ impl Holder {
 
     /// Where the gate is.
     pub(super) async fn base(&self) -> Result<String, Trouble> {
+        if let Some(base) = &self.fixed {
+            return Ok(base.clone());
+        }
         let mut known = self.base.lock().await;
         if let Some(base) = known.as_ref() {
             return Ok(base.clone());
@@ -239,7 +257,7 @@ impl Holder {
         Ok(Some(Held { token, scheme, renew }))
     }
 
-    fn proof(
+    pub(super) fn proof(
         &self,
         key: &AgentKey,
         method: &Method,
@@ -261,7 +279,7 @@ impl Holder {
     }
 
     /// The key that the running gate keeps for the agent.
-    async fn key(&self) -> Result<Arc<AgentKey>, Trouble> {
+    pub(super) async fn key(&self) -> Result<Arc<AgentKey>, Trouble> {
         let mut known = self.key.lock().await;
         if let Some(key) = known.as_ref() {
             return Ok(Arc::clone(key));
@@ -293,7 +311,7 @@ impl Holder {
 }
 
 /// Whether a refusal asks for a nonce (RFC 9449 §9).
-fn wants_nonce(headers: &HeaderMap) -> bool {
+pub(super) fn wants_nonce(headers: &HeaderMap) -> bool {
     let challenges = headers.get_all(header::WWW_AUTHENTICATE);
     let wants = |value: &HeaderValue| {
         memchr::memmem::find(value.as_bytes(), b"error=\"use_dpop_nonce\"").is_some()
@@ -339,7 +357,7 @@ pub(crate) fn read_key(jwk: &Value) -> Option<AgentKey> {
     AgentKey::from_random(algorithm, &private).ok()
 }
 
-fn secret(text: &str) -> Result<HeaderValue, Trouble> {
+pub(super) fn secret(text: &str) -> Result<HeaderValue, Trouble> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| Trouble::NoToken("the token cannot stand in a header".to_owned()))?;
     value.set_sensitive(true);

@@ -175,6 +175,18 @@ fn agent(command: Agent) -> anyhow::Result<(PathBuf, Request, People)> {
         Agent::Resume(cli::AgentStop { agent, reason, data }) => {
             (data.data, Request::AgentResume { agent, reason }, views::members)
         }
+        Agent::Enrol { agent, data } => {
+            (data.data, Request::AgentEnrol { agent }, |value| member(value, "code"))
+        }
+        Agent::Instances { agent, data } => {
+            (data.data, Request::AgentInstances { agent }, views::instances)
+        }
+        Agent::Residual { agent, data } => {
+            (data.data, Request::AgentResidual { agent }, views::residual)
+        }
+        Agent::Decommission(cli::AgentDecommission { agent, yes, reason, data }) => {
+            (data.data, Request::AgentDecommission { agent, reason, yes }, views::decommission)
+        }
         Agent::Key { agent, export: cli::KeyForm::Jwk, data } => {
             (data.data, Request::AgentKey { agent }, |value| value.to_string())
         }

@@ -34,6 +34,14 @@ pub(crate) enum Request {
     AgentResume { agent: String, reason: String },
     /// The review of an agent's version, or a reviewer's yes to it.
     AgentReview { agent: String, approval: Option<crate::ops::Approval> },
+    /// A one-time code for an instance.
+    AgentEnrol { agent: String },
+    /// An agent's instances.
+    AgentInstances { agent: String },
+    /// What of an agent Ambit cannot take away.
+    AgentResidual { agent: String },
+    /// Ends an agent for good, or shows what that would end.
+    AgentDecommission { agent: String, reason: String, yes: bool },
     /// A reviewer's public key.
     OwnerKey { name: String, jwk: String },
     /// Confirms that an owner or sponsor is alive.

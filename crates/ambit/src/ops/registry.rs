@@ -8,6 +8,7 @@ use crate::{
     },
     control::Failed,
     exit::Exit,
+    limits,
 };
 use model::{
     AgentName, Name, PartyName, Timestamp, UserName,
@@ -151,4 +152,53 @@ pub(super) fn vigour(
         Some(until) if until.since(now).0 <= term.0 / 5 => "! confirm soon",
         Some(_) => "✓ alive",
     }
+}
+
+/// A one-time code with which an instance of an agent gives its own public key. It is shown once, and kept hashed.
+pub(super) async fn enrol(app: &App, agent: &str) -> anyhow::Result<Value> {
+    let (name, known) = registered(app, agent)?;
+    if known.state.as_str() == "decommissioned" {
+        let message = format!("agent `{name}` is decommissioned: it has no instances any more");
+        return Err(Failed { exit: Exit::Failed, message }.into());
+    }
+    let (state, now) = (app.store.state(), app.clock.now());
+    let until = Timestamp::from_seconds(now.after(limits::ENROL_LIFE).seconds());
+    let mut random = zeroize::Zeroizing::new([0_u8; 22]);
+    app.entropy.fill(random.as_mut_slice());
+    let (id, secret) = random.split_at(6);
+    let (id, secret) = (hex::encode(id), zeroize::Zeroizing::new(hex::encode(secret)));
+    let code = issuer::Enrolment { hash: issuer::Enrolment::digest(&secret), until, tries: 0 };
+    let ended = registry::below(&state, registry::codes_of(&name));
+    let ended = ended
+        .filter(|(_, row)| issuer::Enrolment::from_bytes(row).is_none_or(|code| code.until <= now));
+    let mut changes: Vec<StateChange> = ended
+        .map(|(id, _)| StateChange { key: issuer::Enrolment::row(&name, id), value: None })
+        .collect();
+    changes.push(StateChange {
+        key: issuer::Enrolment::row(&name, &id),
+        value: Some(code.to_bytes()),
+    });
+    let reason = format!("a code of enrolment for agent `{name}`");
+    app.control(Control { what: "enrol-code", reason, changes }).await?;
+    Ok(json!({
+        "code": format!("{name}.{id}.{}", secret.as_str()),
+        "agent": name.as_str(),
+        "until": until.to_string(),
+        "endpoint": format!("{}/oauth/enrol", app.settings.base_url),
+    }))
+}
+
+/// An agent's enrolled instances.
+pub(super) fn instances(app: &App, agent: &str) -> anyhow::Result<Value> {
+    let (name, _) = registered(app, agent)?;
+    let state = app.store.state();
+    let row = |(thumbprint, _): (&str, &[u8])| {
+        let revoked = state.rows.contains_key(&format!("revoked/instance/{thumbprint}"));
+        json!({
+            "name": thumbprint,
+            "agent": name.as_str(),
+            "state": if revoked { "✕ revoked" } else { "✓ enrolled" },
+        })
+    };
+    Ok(registry::below(&state, registry::instances_of(&name)).map(row).collect())
 }

@@ -19,6 +19,13 @@ pub(super) async fn issue(
 ) -> anyhow::Result<Value> {
     let world = app.gate.world();
     let name = agent_name(&world.compiled, agent)?;
+    if let Some(code) = world.registry.refused(&name, app.clock.now())
+        && code == model::Code::AgentDecommissioned
+    {
+        // It has no key any more that a token could be bound to.
+        let message = format!("no token for agent `{name}`: {}", code.sentence());
+        return Err(Failed { exit: Exit::Denied, message }.into());
+    }
     let declared = world.compiled.agent(&name).map(|entry| entry.declared.credentials.proof);
     let (key, bind_to) = match declared {
         Some(Proof::Dpop) | None => bound_to(app, &name)?,
