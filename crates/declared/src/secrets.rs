@@ -191,7 +191,8 @@ pub(crate) fn mask(node: &Node, under: &str, problems: &mut Problems) {
         Value::Map(entries) => {
             for entry in entries {
                 mask(&entry.key, "", problems);
-                let Value::Text(key) = &entry.key.value else { continue };
+                // A key that is no text names nothing, and what stands under it is looked at all the same.
+                let key = if let Value::Text(key) = &entry.key.value { key } else { "" };
                 mask(&entry.value, key, problems);
             }
         }

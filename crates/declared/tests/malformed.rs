@@ -92,7 +92,7 @@ fn merge_key() {
         "    purpose: Resolve tickets",
         "    <<: { purpose: x }\n    purpose: Resolve tickets",
         &expect![[r#"
-            7:5+2 `<<` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `sponsor`, `environment`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`, `manifest`, `review`
+            7:5+2 `<<` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `sponsor`, `environment`, `users`, `boundary`, `only`, `may_act`, `credentials`, `mode`, `observe_until`, `manifest`, `review`
         "#]],
     );
 }
@@ -258,7 +258,7 @@ fn agent_key_far() {
         "    boundary: it",
         "    boundary: it\n    colour: red",
         &expect![[r#"
-            11:5+6 `colour` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `sponsor`, `environment`, `users`, `boundary`, `only`, `credentials`, `mode`, `observe_until`, `manifest`, `review`
+            11:5+6 `colour` is not a key of an agent | remove it; an agent has `purpose`, `owner`, `sponsor`, `environment`, `users`, `boundary`, `only`, `may_act`, `credentials`, `mode`, `observe_until`, `manifest`, `review`
         "#]],
     );
 }
@@ -894,6 +894,14 @@ fn secret_literal_in_map() {
         27:40+13 a credential is a reference, never the secret itself | put the secret into the vault with `ambit secret set NAME` and write `secret:NAME`, into a file below the secrets directory and write `file:NAME`, or into a variable and write `env:AMBIT_SECRET_NAME`
     "#]],
     );
+}
+
+#[test]
+fn secret_under_a_key_that_is_no_text() {
+    let from = "    credential: env:AMBIT_SECRET_TICKETS";
+    let text = BASE.replace(from, "  : other: sk-live-4242424242424242");
+    let rejected = read("ambit.yaml", &text, Vec::new()).expect_err("the file is refused");
+    assert!(!rejected.to_string().contains("sk-live"), "{rejected}");
 }
 
 #[test]
