@@ -2,6 +2,7 @@
 
 mod credentials;
 mod directory;
+mod key_ages;
 mod keys;
 pub(crate) mod registry;
 mod vault;

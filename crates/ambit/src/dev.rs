@@ -150,6 +150,10 @@ async fn upkeep(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
         if let Err(error) = app.forget_ended_tokens().await {
             tracing::error!(%error, "ended tokens could not be dropped from control state");
         }
+        if let Err(error) = app.note_key_ages().await {
+            tracing::error!(%error, "the ages of agents' keys could not be noted");
+        }
+        app.announce_aging_keys();
         pins::pin_again(&app).await;
         remind_of_observation(&app, &mut told);
         if let Err(error) = app.store.checkpoint(app.clock.now()) {

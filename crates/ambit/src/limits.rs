@@ -34,6 +34,8 @@ pub(crate) const SIGNING_KEY_LEAD: model::Duration = model::Duration::seconds(60
 pub(crate) const REVOKED_KEPT: model::Duration = model::Duration::seconds(3_600);
 /// Ended tokens forgotten at one look: one record stays far below the largest that a ledger takes.
 pub(crate) const ENDED_PER_LOOK: usize = 1_000;
+/// From which percentage of its `max_age` on a key is announced as one that will be refused: of 90 days the last 18.
+pub(crate) const KEY_ANNOUNCED: i64 = 80;
 /// How often keys, pinned definitions and the checkpoint are looked after.
 pub(crate) const UPKEEP: Duration = Duration::from_secs(60);
 /// How often `trace tail` asks for more: at once for a person.

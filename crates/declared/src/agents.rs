@@ -29,7 +29,12 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
     let users = fields.get("users", problems).and_then(|entry| users(&entry.value, problems));
     let credentials = match fields.get("credentials", problems) {
         Some(entry) => credentials(entry, problems),
-        None => Some(Credentials { proof: Proof::Dpop, keys: None, ttl: limits::TTL_DEFAULT }),
+        None => Some(Credentials {
+            proof: Proof::Dpop,
+            keys: None,
+            ttl: limits::TTL_DEFAULT,
+            max_age: None,
+        }),
     };
     let may_act = may_act(&fields, reading);
     let problems = &mut reading.problems;
@@ -179,7 +184,11 @@ fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
         None => limits::TTL_DEFAULT,
         Some(entry) => duration(&entry.value, "`ttl`", limits::TTL_MAX, problems)?,
     };
-    Some(Credentials { proof, keys, ttl })
+    let max_age = match fields.get("max_age", problems) {
+        None => None,
+        Some(entry) => Some(duration(&entry.value, "`max_age`", limits::MAX_AGE_MAX, problems)?),
+    };
+    Some(Credentials { proof, keys, ttl, max_age })
 }
 
 fn proof(node: &Node, problems: &mut Problems) -> Option<Proof> {

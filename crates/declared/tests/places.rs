@@ -297,6 +297,7 @@ fn what_the_base_says_of_who_may_act() {
                     ttl: Duration(
                         900000000,
                     ),
+                    max_age: None,
                 },
                 observe_until: None,
                 governance: Governance {
@@ -390,6 +391,7 @@ fn defaults() {
                         ttl: Duration(
                             900000000,
                         ),
+                        max_age: None,
                     },
                     observe_until: None,
                     governance: Governance {

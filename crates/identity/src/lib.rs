@@ -21,6 +21,7 @@ mod compact;
 mod credential;
 mod delegation;
 mod foreign;
+mod introspection;
 mod key;
 pub mod limits;
 mod nonce;

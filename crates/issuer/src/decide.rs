@@ -138,6 +138,13 @@ fn check_binding(
         Way::Assertion { key, .. } => Some(key.clone()),
         Way::Control => None,
     };
+    let proven = match &wish.binding {
+        Binding::Proof { jkt, .. } | Binding::Key(jkt) => Some(jkt),
+        Binding::None => None,
+    };
+    if own.iter().chain(proven).any(|key| agent.aged.contains(key)) {
+        return Err(IssueError::KeyAged);
+    }
     match (&wish.binding, agent.proof) {
         (Binding::Proof { jkt, .. }, _) => Ok((Some(jkt.clone()), true)),
         (Binding::Key(key), _) if agent.keys.contains(key) => Ok((Some(key.clone()), true)),

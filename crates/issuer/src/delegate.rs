@@ -60,7 +60,7 @@ pub(crate) fn check_parent(
     client: &Client,
     parent: &Parent,
 ) -> Result<Vec<Ancestor>, IssueError> {
-    let agent = standing(directory, &parent.agent, parent.version)?;
+    let agent = is_standing(directory, &parent.agent, parent.version)?;
     // The claim is what the subject's own request was granted with; the declared list is what stands now.
     if !parent.may_act.contains(&client.agent) || !agent.may_act.contains(&client.agent) {
         return Err(IssueError::Unlisted);
@@ -78,7 +78,7 @@ pub(crate) fn check_parent(
         return Err(IssueError::ChainTooDeep);
     }
     for ancestor in &chain {
-        standing(directory, &ancestor.agent, ancestor.version)?;
+        is_standing(directory, &ancestor.agent, ancestor.version)?;
         if subjects_of(ancestor).any(|subject| directory.is_revoked(&subject)) {
             return Err(IssueError::SubjectRevoked);
         }
@@ -87,7 +87,7 @@ pub(crate) fn check_parent(
 }
 
 /// The agent of a link, in the version that its token names.
-fn standing(
+pub(crate) fn is_standing(
     directory: &dyn Directory,
     name: &AgentName,
     version: Digest,

@@ -20,6 +20,8 @@ pub struct RegisteredAgent {
     pub owner: PartyName,
     /// The keys that its assertions are signed with.
     pub keys: Arc<AgentKeys>,
+    /// Those of them that are older than its `max_age` lets them be.
+    pub aged: BTreeSet<String>,
     /// What its tokens must be bound to.
     pub proof: Proof,
     /// Declared life of its tokens.

@@ -22,13 +22,14 @@ use http::{HeaderValue, StatusCode, header};
 use ledger::Journal;
 use std::sync::Arc;
 
-/// The issuer's routes: `POST /oauth/token`, `POST /oauth/revoke`, `POST /oauth/enrol`, `GET /oauth/jwks` and
-/// `GET /.well-known/oauth-authorization-server`.
+/// The issuer's routes: `POST /oauth/token`, `POST /oauth/revoke`, `POST /oauth/introspect`, `POST /oauth/enrol`,
+/// `GET /oauth/jwks` and `GET /.well-known/oauth-authorization-server`.
 pub fn router(directory: Arc<dyn Directory>, journal: Journal, settings: Settings) -> Router {
     Router::new()
         .route("/oauth/token", post(token))
         .route("/oauth/revoke", post(revoke))
         .route("/oauth/enrol", post(enrol))
+        .route("/oauth/introspect", post(introspect))
         .route("/oauth/jwks", get(jwks))
         .route("/.well-known/oauth-authorization-server", get(well_known))
         .with_state(Issuer::new(directory, journal, settings))
@@ -87,6 +88,18 @@ async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {
     };
     match revoked {
         Ok(()) => answer(StatusCode::OK, Vec::new()),
+        Err(error) => refusal(&error),
+    }
+}
+
+async fn introspect(State(issuer): State<Issuer>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let told = match read(body).await {
+        Ok(body) => issuer.introspect(&head.headers, &body).await,
+        Err(error) => Err(issuer.too_large(error)),
+    };
+    match told {
+        Ok(told) => answer(StatusCode::OK, told),
         Err(error) => refusal(&error),
     }
 }

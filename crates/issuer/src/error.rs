@@ -67,6 +67,11 @@ pub enum IssueError {
     /// The named key is not one of the agent's.
     #[error("the key to bind to is not one of the agent's keys")]
     ForeignKey,
+    /// The key is too old.
+    #[error(
+        "the key is older than its agent's `max_age`: give the agent a new one in `credentials: keys`"
+    )]
+    KeyAged,
     /// The resource is not exactly one door that the agent sees.
     #[error("`resource` is not the URL of exactly one door that this agent may use")]
     Target,
@@ -155,6 +160,7 @@ impl IssueError {
             IssueError::Method
             | IssueError::Assertion(_)
             | IssueError::OtherClient
+            | IssueError::KeyAged
             | IssueError::AssertionReplayed => (StatusCode::UNAUTHORIZED, "invalid_client"),
             IssueError::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             IssueError::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
@@ -215,6 +221,7 @@ impl IssueError {
             | IssueError::ChainTooDeep
             | IssueError::DetailsWider
             | IssueError::Life => Code::NotGranted,
+            IssueError::KeyAged => Code::CredentialExpired,
             IssueError::Mint | IssueError::Undecidable => Code::Undecidable,
             IssueError::Saturated => Code::Saturated,
             IssueError::Unrecorded => Code::Unrecorded,
@@ -256,6 +263,7 @@ impl IssueError {
             IssueError::ProofRepeated => "proof_repeated",
             IssueError::ProofReplayed => "proof_replayed",
             IssueError::ForeignKey => "foreign_key",
+            IssueError::KeyAged => "key_aged",
             IssueError::Target => "target",
             IssueError::Task => "task",
             IssueError::Life => "life",

@@ -17,6 +17,7 @@ mod enrol;
 mod error;
 mod exchange;
 mod form;
+mod introspect;
 mod issue;
 pub mod limits;
 mod metadata;

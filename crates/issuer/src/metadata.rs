@@ -16,6 +16,9 @@ pub(crate) fn metadata(settings: &Settings) -> Result<Vec<u8>, WriterError> {
     list(&mut writer, "authorization_details_types_supported", &[DETAIL_TYPE]);
     list(&mut writer, "dpop_signing_alg_values_supported", &ALGORITHMS);
     list(&mut writer, "grant_types_supported", &["client_credentials", exchange::GRANT]);
+    writer.field_str("introspection_endpoint", &settings.introspection_endpoint());
+    list(&mut writer, "introspection_endpoint_auth_methods_supported", &["private_key_jwt"]);
+    list(&mut writer, "introspection_endpoint_auth_signing_alg_values_supported", &ALGORITHMS);
     writer.field_str("issuer", settings.issuer());
     writer.field_str("jwks_uri", &settings.jwks_uri());
     list(&mut writer, "response_types_supported", &[]);

@@ -42,6 +42,14 @@ pub(crate) struct RefusedRecord {
     pub(crate) operation: &'static str,
 }
 
+/// A client asked about a token.
+#[derive(Clone, Debug)]
+pub(crate) struct IntrospectedRecord {
+    pub(crate) origin: Origin,
+    /// The token that it was told about.
+    pub(crate) token: Option<TokenId>,
+}
+
 /// A client revoked its own token.
 #[derive(Clone, Debug)]
 pub(crate) struct RevokedRecord {
@@ -134,6 +142,37 @@ impl Recordable for RefusedRecord {
         let task = wish.and_then(|wish| wish.task.as_ref()).map(asked);
         let arguments = object(&[("resource", resource), ("task", task)]);
         Parts { envelope, arguments, ..Parts::default() }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        self.origin.uses()
+    }
+}
+
+impl Recordable for IntrospectedRecord {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Token
+    }
+
+    fn parts(&self) -> Parts {
+        let envelope = self.origin.envelope(|member| match member {
+            Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
+            Member::Operation => Some(Field::Text("introspect".into())),
+            Member::Token => self.token.map(|token| Field::Text(token.to_string())),
+            Member::Actions
+            | Member::Alarm
+            | Member::Audience
+            | Member::Bound
+            | Member::Chain
+            | Member::Code
+            | Member::Detail
+            | Member::Instance
+            | Member::Task
+            | Member::Ttl
+            | Member::Upstream
+            | Member::Version => None,
+        });
+        Parts { envelope, ..Parts::default() }
     }
 
     fn conditions(&self) -> Vec<Condition> {

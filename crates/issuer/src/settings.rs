@@ -61,6 +61,12 @@ impl Settings {
         format!("{}/oauth/enrol", self.issuer)
     }
 
+    /// Where a token is asked about.
+    #[must_use]
+    pub fn introspection_endpoint(&self) -> String {
+        format!("{}/oauth/introspect", self.issuer)
+    }
+
     /// Where the public keys are.
     #[must_use]
     pub fn jwks_uri(&self) -> String {

@@ -91,6 +91,8 @@ pub struct Credentials {
     pub keys: Option<String>,
     /// Life of its tokens.
     pub ttl: Duration,
+    /// Age at which one of its keys is refused; `None`: no age is too old.
+    pub max_age: Option<Duration>,
 }
 
 /// What a token is bound to.

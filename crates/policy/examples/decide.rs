@@ -251,7 +251,12 @@ fn agent(upstream: &Name) -> Agent {
         boundary: name("office"),
         only: Some(only),
         users: Some(PartyName::Group(name("staff"))),
-        credentials: Credentials { proof: Proof::Dpop, keys: None, ttl: Duration::seconds(900) },
+        credentials: Credentials {
+            proof: Proof::Dpop,
+            keys: None,
+            ttl: Duration::seconds(900),
+            max_age: None,
+        },
         observe_until: None,
         governance: model::declared::Governance::default(),
         may_act: Vec::new(),

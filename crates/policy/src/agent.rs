@@ -304,6 +304,7 @@ fn block(
     let optional = |text: Option<String>| text.map_or(Value::Null, Value::from);
     let actors = || agent.may_act.iter().map(Name::to_string).collect::<Vec<_>>().join(" ");
     let governed = [
+        ("max_age", agent.credentials.max_age.map(|age| age.to_string())),
         ("environment", agent.governance.environment.as_ref().map(Name::to_string)),
         ("may_act", (!agent.may_act.is_empty()).then(actors)),
         ("reach", reviewed.map(|reached| reached.to_string())),

@@ -41,6 +41,7 @@ impl Directory for App {
             keys: Arc::new(keys),
             proof: entry.declared.credentials.proof,
             ttl: entry.declared.credentials.ttl,
+            aged: self.aged_keys(name, entry.declared.credentials.max_age),
             may_act: entry.declared.may_act.clone(),
             doors: doors.chain(std::iter::once(all)).collect::<BTreeMap<_, _>>(),
         }))

@@ -251,11 +251,11 @@ impl App {
                 changes.push(StateChange { key, value: Some(set.to_bytes()) });
             }
         }
-        if changes.is_empty() {
-            return Ok(());
+        if !changes.is_empty() {
+            let reason = "development keys for agents that declare none".to_owned();
+            self.control(Control { what: "key", reason, changes }).await?;
         }
-        let reason = "development keys for agents that declare none".to_owned();
-        self.control(Control { what: "key", reason, changes }).await
+        self.note_key_ages().await
     }
 
     /// The development key of an agent, to sign assertions and proofs with.

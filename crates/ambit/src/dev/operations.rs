@@ -12,6 +12,7 @@ struct Operations {
     app: Arc<App>,
     registry: Registry,
     observed: Gauge,
+    aging: Gauge,
 }
 
 /// Serves until told to stop.
@@ -24,7 +25,13 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: Cancellati
         "Agents in `mode: observe`, which nothing holds back",
         observed.clone(),
     );
-    let state = Arc::new(Operations { app, registry, observed });
+    let aging = Gauge::default();
+    registry.register(
+        "ambit_aging_keys",
+        "Keys of agents past 80 % of their `max_age`, those that are refused by now included",
+        aging.clone(),
+    );
+    let state = Arc::new(Operations { app, registry, observed, aging });
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -49,6 +56,8 @@ async fn ready(State(operations): State<Arc<Operations>>) -> (StatusCode, Json<s
 async fn metrics(State(operations): State<Arc<Operations>>) -> Result<String, StatusCode> {
     let observed = i64::try_from(crate::ops::observed(&operations.app).len()).unwrap_or(i64::MAX);
     operations.observed.set(observed);
+    let aging = operations.app.aging_keys().len();
+    operations.aging.set(i64::try_from(aging).unwrap_or(i64::MAX));
     let mut text = String::new();
     let encoded = prometheus_client::encoding::text::encode(&mut text, &operations.registry);
     encoded.map(|()| text).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

@@ -71,6 +71,7 @@ pub(super) async fn doctor(app: &Arc<App>) -> anyhow::Result<Value> {
     pins(app, &mut probes);
     accounts(app, &mut probes);
     agents(app, &mut probes);
+    keys(app, &mut probes);
     match app.store.stopped() {
         None => probes.add(State::Ok, "ledger", format!("{} records", app.store.size()), ""),
         Some(why) => probes.add(
@@ -113,6 +114,15 @@ fn registered(app: &App, probes: &mut Probes) {
             let fix = format!("`ambit agent show {name}` says how it got there");
             probes.add(State::Warn, "registry", found, &fix);
         }
+    }
+}
+
+/// Keys of agents that are refused for their age, or soon will be.
+fn keys(app: &App, probes: &mut Probes) {
+    let fix = "give the agent a new key in `credentials: keys`, then `ambit apply`";
+    for key in app.aging_keys() {
+        let state = if key.is_refused(app.clock.now()) { State::Fail } else { State::Warn };
+        probes.add(state, "key", key.told(app.clock.now()), fix);
     }
 }
 

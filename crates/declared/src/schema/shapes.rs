@@ -187,7 +187,12 @@ pub(crate) static CREDENTIALS: Shape = Shape {
         ),
         key("keys", Optional, Text(ANY), "File with the agent's public keys (JWKS)."),
         key("ttl", Optional, Text(DURATION), "Life of its tokens: 15m if absent, at most 1h."),
-        later("max_age", Text(DURATION), "Age at which a key is refused."),
+        key(
+            "max_age",
+            Optional,
+            Text(DURATION),
+            "Age at which a key of the agent is refused; announced from 80 % of it on.",
+        ),
         later("networks", List(&Text(ANY)), "Networks that a bearer may come from."),
     ],
     renamed: &[("bound", "proof"), ("with", "proof"), ("expires", "ttl")],

@@ -171,6 +171,7 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
     let doors = [(TICKETS, "tickets"), ("http://127.0.0.1:8400/http/crm", "crm")];
     RegisteredAgent {
         may_act: Vec::new(),
+        aged: BTreeSet::new(),
         version: Digest([5; 32]),
         owner: PartyName::parse("group:it").unwrap(),
         keys: Arc::new(AgentKeys::of(agent_key(agent).public().clone())),

@@ -3,6 +3,7 @@
 
 mod grants;
 mod house;
+mod introspection;
 mod refusals;
 mod revocation;
 mod surface;

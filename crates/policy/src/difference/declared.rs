@@ -63,6 +63,13 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
     found.compare("proof", name, (&from, &to), Direction::growing(weaker));
     let (from, to) = (or_none(a.credentials.keys.as_ref()), or_none(b.credentials.keys.as_ref()));
     found.compare("keys", name, (&from, &to), widens);
+    let age = |agent: &Agent| or_none(agent.credentials.max_age.as_ref());
+    let older = match (a.credentials.max_age, b.credentials.max_age) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(from), Some(to)) => to > from,
+    };
+    found.compare("max_age", name, (&age(a), &age(b)), Direction::growing(older));
     longer("ttl", name, (a.credentials.ttl, b.credentials.ttl), found);
     let until = |agent: &Agent| or_none(agent.observe_until.as_ref());
     let later = b.observe_until > a.observe_until;

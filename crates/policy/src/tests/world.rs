@@ -50,7 +50,12 @@ fn agent(boundary: &str, only: Option<&[&str]>, users: Option<PartyName>, line: 
         boundary: name(boundary),
         only: only.map(|only| only.iter().map(|text| pattern(text)).collect()),
         users,
-        credentials: Credentials { proof: Proof::None, keys: None, ttl: Duration::seconds(900) },
+        credentials: Credentials {
+            proof: Proof::None,
+            keys: None,
+            ttl: Duration::seconds(900),
+            max_age: None,
+        },
         observe_until: None,
         governance: model::declared::Governance::default(),
         may_act: Vec::new(),

@@ -2,5 +2,7 @@
 #![cfg(test)]
 
 mod chains;
+mod introspection;
 mod nonces;
+mod refusals;
 mod stage;
