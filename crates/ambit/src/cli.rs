@@ -526,6 +526,9 @@ pub(crate) struct AgentReview {
     /// Approve what is shown: the version may act
     #[arg(long)]
     pub(crate) approve: bool,
+    /// Hand a draft in for its first review: it does not act meanwhile
+    #[arg(long, conflicts_with = "approve")]
+    pub(crate) request: bool,
     /// Who reviews
     #[arg(long = "as", value_name = "NAME", requires = "approve", requires = "key")]
     pub(crate) reviewer: Option<String>,

@@ -1,5 +1,6 @@
 //! `ambit dev`: everything in one process, on loopback, as the user who starts it.
 
+mod api;
 mod operations;
 mod pins;
 mod terminal;
@@ -114,7 +115,10 @@ fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
         "agents      {}   MCP at /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…, tokens at /oauth/token",
         settings.base_url
     ))?;
-    line(&format!("operations  http://{}   /healthz /readyz /metrics", settings.ops_listen))?;
+    line(&format!(
+        "operations  http://{}   /healthz /readyz /metrics /api/v1",
+        settings.ops_listen
+    ))?;
     line(&format!("data        {}", settings.data.display()))?;
     let world = app.gate.world();
     for (agent, until) in ops::observed(app) {

@@ -47,6 +47,7 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         | Request::AgentSuspend { .. }
         | Request::AgentResume { .. }
         | Request::AgentReview { .. }
+        | Request::AgentHandIn { .. }
         | Request::AgentEnrol { .. }
         | Request::AgentInstances { .. }
         | Request::AgentDecommission { .. }
@@ -118,6 +119,7 @@ async fn serve_registry(app: &Arc<App>, request: Request) -> anyhow::Result<Valu
             review::approve(app, &agent, approval).await
         }
         Request::OwnerKey { name, jwk } => review::key(app, &name, &jwk).await,
+        Request::AgentHandIn { agent } => registry::hand_in(app, &agent).await,
         Request::AgentEnrol { agent } => registry::enrol(app, &agent).await,
         Request::AgentInstances { agent } => registry::instances(app, &agent),
         Request::AgentResidual { agent } => decommission::left(app, &agent).await,
@@ -187,6 +189,11 @@ fn agent_name(compiled: &Compiled, text: &str) -> anyhow::Result<AgentName> {
     };
     let name = Name::new(text).ok().filter(|name| compiled.agent(name).is_some());
     name.ok_or_else(|| usage(format!("no agent `{text}`; {}", known())))
+}
+
+/// Whether an error is a mistake of who asked.
+pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failed>().is_some_and(|failed| failed.exit == Exit::Usage)
 }
 
 /// A mistake of who asked.

@@ -126,8 +126,12 @@ pub(crate) fn agent(value: &Value) -> String {
     let mut plain = value.clone();
     let actions =
         plain.as_object_mut().and_then(|members| members.remove("actions")).unwrap_or_default();
+    let parts = plain.as_object_mut().and_then(|members| members.remove("parts"));
+    let parts = parts.unwrap_or_default();
+    let known = [("part", "part"), ("what", "what"), ("is", "is"), ("known", "evidence")];
     let list = [("action", "name"), ("risk", "risk"), ("effect", "effect"), ("sink", "sink")];
-    format!("{}\n{}", members(&plain), columns(&actions, &list))
+    let (parts, actions) = (columns(&parts, &known), columns(&actions, &list));
+    format!("{}\n{parts}\n{actions}", members(&plain))
 }
 
 /// A change of a text file, as `patch -p1` and `git apply` take it.

@@ -23,7 +23,13 @@ const KEY_FILE: u64 = 16 * 1024;
 
 /// `ambit agent review`
 pub(super) async fn review(options: cli::AgentReview, output: &Output) -> anyhow::Result<Exit> {
-    let cli::AgentReview { agent, approve, reviewer, key, data } = options;
+    let cli::AgentReview { agent, approve, request, reviewer, key, data } = options;
+    if request {
+        let handed_in = Request::AgentHandIn { agent };
+        let handed_in = control::ask(&data.data, None, handed_in).await?;
+        output.answer(&handed_in, views::members)?;
+        return Ok(Exit::Ok);
+    }
     let ask = |approval| Request::AgentReview { agent: agent.clone(), approval };
     let page = control::ask(&data.data, None, ask(None)).await?;
     if !approve {

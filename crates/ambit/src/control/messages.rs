@@ -34,6 +34,8 @@ pub(crate) enum Request {
     AgentResume { agent: String, reason: String },
     /// The review of an agent's version, or a reviewer's yes to it.
     AgentReview { agent: String, approval: Option<crate::ops::Approval> },
+    /// Hands a draft in for its first review.
+    AgentHandIn { agent: String },
     /// A one-time code for an instance.
     AgentEnrol { agent: String },
     /// An agent's instances.

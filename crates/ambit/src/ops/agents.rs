@@ -9,7 +9,7 @@ use model::{
     Timestamp,
     declared::{Agent, Proof},
 };
-use policy::AgentEntry;
+use policy::{AgentEntry, registry::Snapshot};
 use serde_json::{Value, json};
 
 /// All agents, by name: those that are declared, then those that the registry remembers.
@@ -46,8 +46,26 @@ pub(super) fn show(app: &App, agent: &str) -> anyhow::Result<Value> {
     }
     if let Some(members) = row.as_object_mut() {
         members.insert("actions".into(), actions.into());
+        if let Some(version) = Snapshot::of(&world.compiled, &name) {
+            members.insert("parts".into(), parts(&version).into());
+        }
     }
     Ok(row)
+}
+
+/// What the version is made of, and how each part is known; the weakest is that of the version.
+fn parts(version: &Snapshot) -> Vec<Value> {
+    let nothing = Snapshot::default();
+    let found = policy::registry::changes(&nothing, version);
+    let row = |change: policy::registry::Change| {
+        json!({
+            "part": change.class.as_str(),
+            "what": change.what,
+            "is": change.to,
+            "evidence": change.evidence.as_str(),
+        })
+    };
+    found.into_iter().map(row).collect()
 }
 
 fn row(app: &App, entry: &AgentEntry) -> Value {

@@ -27,6 +27,8 @@ struct Holdings {
     asks: Vec<model::AskId>,
     grants: BTreeMap<String, usize>,
     codes: Vec<String>,
+    /// Agents that may act for it, and that it may act for.
+    delegated: Vec<String>,
 }
 
 /// Shows what would be ended; with `yes`, ends it for good.
@@ -108,7 +110,16 @@ fn holdings(app: &App, name: &AgentName) -> anyhow::Result<Holdings> {
         asks,
         grants,
         codes: below(registry::codes_of(name)),
+        delegated: delegated(app.gate.world().compiled.declared(), name),
     })
+}
+
+/// Who may act for it, and for whom it may act: their chains end with it, since each ancestor is asked for at each request.
+fn delegated(declared: &Declared, name: &AgentName) -> Vec<String> {
+    let own = declared.agents.get(name).into_iter().flat_map(|agent| &agent.may_act);
+    let own = own.map(|actor| format!("{actor} for {name}"));
+    let others = declared.agents.iter().filter(|(_, agent)| agent.may_act.contains(name));
+    own.chain(others.map(|(subject, _)| format!("{name} for {subject}"))).collect()
 }
 
 fn plan(found: &Holdings) -> Value {
@@ -121,6 +132,7 @@ fn plan(found: &Holdings) -> Value {
         { "what": "instances", "count": found.instances.len(), "which": found.instances.join(", ") },
         { "what": "enrolment codes", "count": found.codes.len(), "which": "" },
         { "what": "upstream grants", "count": found.grants.len(), "which": grants.join(", ") },
+        { "what": "delegations", "count": found.delegated.len(), "which": found.delegated.join(", ") },
         { "what": "open tasks", "count": tasks.len(), "which": tasks.join(", ") },
         { "what": "open asks", "count": asks.len(), "which": asks.join(", ") },
     ])

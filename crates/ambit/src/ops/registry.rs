@@ -74,6 +74,21 @@ pub(super) async fn resume(app: &App, agent: &str, reason: String) -> anyhow::Re
     Ok(json!({ "agent": name.as_str(), "state": after.state.as_str() }))
 }
 
+/// Hands a draft in for its first review.
+pub(super) async fn hand_in(app: &App, agent: &str) -> anyhow::Result<Value> {
+    let (name, registration) = registered(app, agent)?;
+    let state = registration.state.hand_in(operator(), app.clock.now());
+    let state = state.map_err(|error| wrong(&name, &error))?;
+    let after = Registration { state, ..registration };
+    let changes = vec![registry::written(&name, &after)];
+    app.control(Control { what: "hand-in", reason: about(&name, ""), changes }).await?;
+    Ok(json!({
+        "agent": name.as_str(),
+        "state": after.state.as_str(),
+        "calls_ended": calls_ended(app).await,
+    }))
+}
+
 fn about(name: &AgentName, reason: &str) -> String {
     if reason.is_empty() { format!("agent `{name}`") } else { format!("agent `{name}`: {reason}") }
 }

@@ -134,12 +134,26 @@ impl Subject {
                 "users": self.agent.users.as_ref().map(ToString::to_string),
             }),
             "tools": of(&[Class::Tools, Class::ToolDefinition]),
+            "definitions": self.definitions(app),
             "newly_reachable": self.newly().iter().map(|id| self.action(app, id)).collect::<Vec<_>>(),
             "side_effects": reached,
             "tests": tests.len(),
             "tests_failed": failed,
             "reviewers": parties,
         })
+    }
+
+    /// What changed tools say of themselves by now: what a model reads before it calls.
+    fn definitions(&self, app: &App) -> Vec<Value> {
+        let world = app.gate.world();
+        let changed = self.changes.iter().filter(|change| change.class == Class::ToolDefinition);
+        let said = changed.filter_map(|change| {
+            let action = ActionId::parse(&change.what).ok()?;
+            let said = world.definitions.get(&action)?.to_bytes();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            Some(json!({ "action": change.what, "says": said }))
+        });
+        said.collect()
     }
 
     fn before(&self) -> Option<&Snapshot> {

@@ -25,6 +25,10 @@ pub(crate) fn review(value: &Value) -> String {
         short(text(&policies, "digest")),
     ));
     changes(&mut out, "3 tools", &list(value, "tools"));
+    for said in list(value, "definitions") {
+        let line = format!("  {} says by now: {}\n", text(&said, "action"), text(&said, "says"));
+        out.push_str(&format!("{}\n", printable(line.trim_end())));
+    }
     actions(&mut out, "4 newly reachable", &list(value, "newly_reachable"));
     actions(&mut out, "5 side effects of all that it reaches", &list(value, "side_effects"));
     let number = |member: &str| value.get(member).map(ToString::to_string).unwrap_or_default();
