@@ -111,6 +111,16 @@ impl Output {
         }
     }
 
+    /// Lines with the sign of what does not hold in red, those that warn in yellow, if colours may be used.
+    pub(crate) fn marked(&self, text: &str) -> String {
+        let line = |line: &str| match (line.contains('✕'), line.contains("! ")) {
+            (true, _) => self.paint(Paint::Red, line),
+            (false, true) => self.paint(Paint::Yellow, line),
+            (false, false) => line.to_owned(),
+        };
+        text.lines().map(line).map(|line| line + "\n").collect()
+    }
+
     /// `text` in a colour, if colours may be used.
     pub(crate) fn paint(&self, paint: Paint, text: &str) -> String {
         if !self.colour {

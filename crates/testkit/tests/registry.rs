@@ -478,3 +478,26 @@ fn a_drifted_tool_definition_is_a_version_that_security_reviews() -> Result<()> 
     home.token("payer", &door, &[])?;
     gate.stop()
 }
+
+#[test]
+fn a_revoked_human_is_acted_for_by_nobody_and_answers_for_nothing() -> Result<()> {
+    let scene = Scene::new("    users: group:security\n")?;
+    let intents = "intents:\n  look_up: { allow: { bank.look: {} } }\nboundaries:";
+    let file = declared(&scene.bank.address, "    users: group:security\n");
+    write(&scene, "ambit.yaml", &file.replace("boundaries:", intents))?;
+    let gate = scene.start(&[])?;
+    let open = ["task", "open", "--agent", "payer", "--intent", "look_up", "--for", "dana"];
+    let task = scene.home.json(&open)?["task"].clone();
+    let task = task.as_str().context("no task")?.to_owned();
+    let token = scene.home.token("payer", &scene.home.http_door("bank"), &["--task", &task])?;
+    scene.reads(&token)?;
+    scene.home.done(&["revoke", "user", "dana", "--reason", "she left"])?;
+    scene.is_refused(&token, "revoked")?;
+    let again = scene.home.command(&open)?;
+    ensure!(again.status.code() == Some(5), "{again:?}");
+    let confirmed = scene.home.command(&["owner", "confirm", "dana"])?;
+    ensure!(confirmed.status.code() == Some(1), "{confirmed:?}");
+    scene.home.done(&["unfreeze", "user:dana"])?;
+    scene.reads(&token)?;
+    gate.stop()
+}

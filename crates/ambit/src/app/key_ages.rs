@@ -1,9 +1,8 @@
 //! How old agents' keys are: counted from the first time that each was part of its agent's set, here.
 
-use super::{App, Control, world};
+use super::{App, Control, registry, world};
 use crate::limits;
 use canonical::Value;
-use identity::AgentKeys;
 use model::{AgentName, Duration, Timestamp, record::StateChange};
 use std::collections::{BTreeMap, BTreeSet};
 use store::State;
@@ -45,9 +44,11 @@ impl App {
     pub(crate) async fn note_key_ages(&self) -> anyhow::Result<()> {
         let (state, now) = (self.store.state(), self.clock.now());
         let mut changes = Vec::new();
-        for (agent, set) in world::rows(&state, world::AGENT_KEYS) {
-            let Ok(keys) = AgentKeys::parse(set) else { continue };
-            let known = first_seen(&state, agent);
+        let agents = with_keys(&state);
+        for agent in &agents {
+            // Those of its instances as well: each ages by itself.
+            let Some(keys) = registry::keys_of(&state, agent) else { continue };
+            let known = first_seen(&state, agent.as_str());
             let seen: BTreeMap<String, Timestamp> = keys
                 .thumbprints()
                 .map(|key| (key.to_owned(), known.get(key).copied().unwrap_or(now)))
@@ -57,9 +58,8 @@ impl App {
                     .push(StateChange { key: format!("{AGES}{agent}"), value: Some(row(&seen)) });
             }
         }
-        let gone = world::rows(&state, AGES).filter(|(agent, _)| {
-            !state.rows.contains_key(&format!("{}{agent}", world::AGENT_KEYS))
-        });
+        let gone = world::rows(&state, AGES)
+            .filter(|(agent, _)| !agents.iter().any(|known| known.as_str() == *agent));
         changes.extend(
             gone.map(|(agent, _)| StateChange { key: format!("{AGES}{agent}"), value: None }),
         );
@@ -106,6 +106,14 @@ impl App {
             }
         }
     }
+}
+
+/// Agents that have a key, or an instance that does.
+fn with_keys(state: &State) -> BTreeSet<AgentName> {
+    let own = world::rows(state, world::AGENT_KEYS).map(|(agent, _)| agent);
+    let instances = world::rows(state, registry::INSTANCES);
+    let instances = instances.filter_map(|(rest, _)| rest.split_once('/').map(|(agent, _)| agent));
+    own.chain(instances).filter_map(|agent| AgentName::new(agent).ok()).collect()
 }
 
 fn first_seen(state: &State, agent: &str) -> BTreeMap<String, Timestamp> {

@@ -17,7 +17,10 @@ use policy::{
     AgentEntry, Compiled,
     registry::{Demand, Passed, Registration, Snapshot, Waiting, changes, demand, grows},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 use store::State;
 
 use crate::limits;
@@ -70,6 +73,9 @@ pub(crate) fn registration(
     let row = state.rows.get(&row(agent)).map(|bytes| Registration::from_bytes(bytes));
     row.transpose().map_err(|error| anyhow::anyhow!("the row `{AGENTS}{agent}`: {error}"))
 }
+
+/// The prefix of all instances: `instance/AGENT/THUMBPRINT`.
+pub(crate) const INSTANCES: &str = "instance/";
 
 /// The prefix of an agent's instances; their rows are public keys by thumbprint.
 pub(crate) fn instances_of(agent: &AgentName) -> String {
@@ -155,16 +161,27 @@ pub(crate) struct Living<'a> {
     state: &'a State,
     declared: &'a Declared,
     term: Duration,
+    /// Parties that were looked at: thousands of agents have few owners.
+    known: RefCell<BTreeMap<PartyName, Option<Timestamp>>>,
 }
 
 impl<'a> Living<'a> {
     /// By these rows.
     pub(crate) fn new(state: &'a State, declared: &'a Declared) -> Living<'a> {
-        Living { state, declared, term: Ground::of(state).term }
+        Living { state, declared, term: Ground::of(state).term, known: RefCell::default() }
     }
 
     /// When a party was confirmed last; nobody confirms who is revoked.
     pub(crate) fn confirmed(&self, party: &PartyName) -> Option<Timestamp> {
+        if let Some(known) = self.known.borrow().get(party) {
+            return *known;
+        }
+        let found = self.look(party);
+        self.known.borrow_mut().insert(party.clone(), found);
+        found
+    }
+
+    fn look(&self, party: &PartyName) -> Option<Timestamp> {
         let gone = |kind: &str, name: &str| {
             self.state.rows.contains_key(&format!("revoked/{kind}/{name}"))
         };
@@ -329,8 +346,9 @@ impl App {
     /// When time alone changes somebody's standing next.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         let (state, now) = (self.store.state(), self.clock.now());
-        let declared = self.gate.world().compiled.declared().clone();
-        let living = Living::new(&state, &declared);
+        let world = self.gate.world();
+        let declared = world.compiled.declared();
+        let living = Living::new(&state, declared);
         let registrations = registrations(&state).ok()?;
         let due = declared.agents.iter().flat_map(|(name, agent)| {
             let state = registrations.get(name).map(|registration| &registration.state);

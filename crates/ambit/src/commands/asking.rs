@@ -44,6 +44,16 @@ pub(super) async fn run(command: Command, input: Input, output: &Output) -> anyh
         Command::Agent(Agent::Review(options)) => reviewing::review(options, output).await,
         Command::Owner(cli::Owner::Key(options)) => reviewing::key(options, output).await,
         Command::Trace(Trace::Tail(options)) => tail(options, output).await,
+        Command::Agent(Agent::List(data)) => {
+            let agents = control::ask(&data.data, None, Request::AgentList).await?;
+            output.answer(&agents, |agents| output.marked(&views::agents(agents)))?;
+            Ok(Exit::Ok)
+        }
+        Command::Owner(cli::Owner::List(data)) => {
+            let owners = control::ask(&data.data, None, Request::OwnerList).await?;
+            output.answer(&owners, |owners| output.marked(&views::owners(owners)))?;
+            Ok(Exit::Ok)
+        }
         Command::Doctor(data) => {
             let probes = control::ask(&data.data, None, Request::Doctor).await?;
             output.answer(&probes, views::doctor)?;
@@ -115,7 +125,6 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
         Command::Owner(cli::Owner::Confirm { name, data }) => {
             (data.data, Request::OwnerConfirm { name }, views::members)
         }
-        Command::Owner(cli::Owner::List(data)) => (data.data, Request::OwnerList, views::owners),
         Command::Key(Key::Rotate { withdraw, data }) => {
             (data.data, Request::KeyRotate { withdraw }, views::members)
         }

@@ -109,10 +109,10 @@ struct Life {
 }
 
 fn life(app: &App, entry: &AgentEntry, state: &store::State, now: Timestamp) -> Life {
-    let declared = app.gate.world().compiled.declared().clone();
-    let until = Living::new(state, &declared).answered_until(&entry.declared);
+    let world = app.gate.world();
+    let until = Living::new(state, world.compiled.declared()).answered_until(&entry.declared);
     let answered = super::registry::vigour(until, Ground::of(state).term, now);
-    let refused = app.gate.world().registry.refused(&entry.name, now);
+    let refused = world.registry.refused(&entry.name, now);
     let known = registry::registration(state, &entry.name).ok().flatten();
     let (word, since) = match &known {
         None => ("unregistered".to_owned(), None),

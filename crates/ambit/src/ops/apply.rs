@@ -98,6 +98,8 @@ pub(crate) async fn apply_as(app: &App, loaded: &Loaded, how: How) -> anyhow::Re
         "widens": compared.widens,
         "access": views::differences(&compared.differences),
     });
+    // First, so that nobody is stopped in between for want of an owner.
+    app.confirm_in_sandbox(&loaded.declared).await?;
     if !changes.is_empty() {
         let (rev, kept) = revisions::next(app, &state, &loaded.files, &how, &compared)?;
         let changes = changes.into_iter().chain(kept).collect();
@@ -109,7 +111,6 @@ pub(crate) async fn apply_as(app: &App, loaded: &Loaded, how: How) -> anyhow::Re
             members.insert("revision".into(), rev.into());
         }
     }
-    app.confirm_in_sandbox(&loaded.declared).await?;
     let withheld = app.know_upstreams(&loaded.declared).await?;
     if let Some(answer) = answer.as_object_mut().filter(|_| !withheld.is_empty()) {
         let names = withheld.iter().map(|name| name.as_str()).collect();

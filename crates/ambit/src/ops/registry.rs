@@ -140,8 +140,9 @@ fn answering(declared: &model::declared::Declared) -> BTreeMap<PartyName, Vec<St
 /// Owners and sponsors, and until when each is known to be alive.
 pub(super) fn owners(app: &App) -> anyhow::Result<Value> {
     let (state, now) = (app.store.state(), app.clock.now());
-    let declared = app.gate.world().compiled.declared().clone();
-    let living = Living::new(&state, &declared);
+    let world = app.gate.world();
+    let declared = world.compiled.declared();
+    let living = Living::new(&state, declared);
     let term = Ground::of(&state).term;
     let row = |(party, agents): (PartyName, Vec<String>)| {
         let until = living.confirmed(&party).map(|at| at.after(term));
@@ -152,7 +153,7 @@ pub(super) fn owners(app: &App) -> anyhow::Result<Value> {
             "agents": agents.join(", "),
         })
     };
-    Ok(answering(&declared).into_iter().map(row).collect())
+    Ok(answering(declared).into_iter().map(row).collect())
 }
 
 /// How sure it is that somebody is alive; from four fifths of the term on it is said.
