@@ -1,5 +1,6 @@
 //! One process's parts, opened together: store, gate, keys, and the world that decisions read.
 
+mod authority;
 mod credentials;
 mod directory;
 mod key_ages;
@@ -13,7 +14,7 @@ pub(crate) use vault::Vault;
 
 use crate::{dev::Proposals, settings::Settings};
 use anyhow::Context as _;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use canonical::Value;
 use gate::{Clock, Gate};
 use identity::SigningKey;
@@ -64,6 +65,10 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     /// The key that new tokens are signed with.
     pub(crate) signing: ArcSwap<SigningKey>,
+    /// The authority that signs agents' certificates; none before it is needed.
+    pub(crate) authority: ArcSwapOption<identity::Authority>,
+    /// Held while an authority is made.
+    certifying: tokio::sync::Mutex<()>,
     /// Held from the comparison of a declared state with the one in force until it is in force itself.
     pub(crate) applying: tokio::sync::Mutex<()>,
     /// The change of the files that waits for a person.
@@ -110,6 +115,7 @@ impl App {
                 issuer: base_url.clone(),
                 base_url,
                 development: true,
+                mtls: settings.tls.is_some(),
                 handle_key,
                 nonce_key: identity::NonceKey::new(&nonce_key),
                 nonces_demanded: settings.nonces_demanded,
@@ -137,6 +143,8 @@ impl App {
             entropy,
             settings,
             signing,
+            authority: ArcSwapOption::empty(),
+            certifying: tokio::sync::Mutex::new(()),
             applying: tokio::sync::Mutex::new(()),
             proposals: Proposals::default(),
             told: Told::default(),

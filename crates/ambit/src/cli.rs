@@ -212,6 +212,8 @@ pub(crate) struct Dev {
     /// Where operators look: health and metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8401", env = "AMBIT_OPS_LISTEN")]
     pub(crate) ops_listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     /// Below which directory `credential: file:…` is read
     #[arg(long, value_name = "DIR", env = "AMBIT_SECRETS_DIR")]
     pub(crate) secrets_dir: Option<PathBuf>,
@@ -245,6 +247,27 @@ fn owner_term(text: &str) -> Result<model::Duration, String> {
     let term = term.ok_or_else(|| format!("`{text}` is no span: write `30d` or `12h`"))?;
     let most = crate::limits::OWNER_TERM;
     if term <= most { Ok(term) } else { Err(format!("at most {most}")) }
+}
+
+/// TLS where agents come in, and who is believed about their certificates.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Tls {
+    /// Speak TLS where agents come in, with this certificate (PEM, its chain below it); read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "AMBIT_TLS_CERT")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "AMBIT_TLS_KEY")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The URL that agents know this gate by, without a path: the issuer, and the beginning of each audience
+    /// (default: where agents come in)
+    #[arg(long, value_name = "URL", env = "AMBIT_BASE_URL")]
+    pub(crate) base_url: Option<String>,
+    /// The trust domain in which agents get certificates: spiffe://NAME/agent/AGENT
+    #[arg(long, value_name = "NAME", env = "AMBIT_TRUST_DOMAIN", default_value = crate::settings::TRUST_DOMAIN, value_parser = |text: &str| model::TrustDomain::new(text))]
+    pub(crate) trust_domain: model::TrustDomain,
+    /// Certificate authorities (PEM) of a foreign trust domain, for agents with a `spiffe_id` of it; may be repeated
+    #[arg(long, value_name = "NAME=FILE", value_parser = crate::settings::trust_bundle)]
+    pub(crate) trust_bundle: Vec<(model::TrustDomain, PathBuf)>,
 }
 
 /// A guard of the gate that a test can do without.
@@ -491,6 +514,16 @@ pub(crate) enum Agent {
     },
     /// What a version of an agent is, what changed and what it newly reaches; approve it
     Review(AgentReview),
+    /// Sign a certificate (X.509-SVID) that a key is an agent's; of the request, only its key is taken
+    Cert {
+        /// The agent
+        agent: String,
+        /// Certificate signing request (PEM), of an Ed25519 or P-256 key
+        #[arg(long, value_name = "FILE")]
+        csr: PathBuf,
+        #[command(flatten)]
+        data: DataDir,
+    },
     /// Export the key that `ambit dev` generated for an agent
     Key {
         /// The agent

@@ -14,7 +14,7 @@ use crate::{
     exit::Exit,
     logs,
     output::{Gone, Output},
-    settings::Settings,
+    settings::{Settings, TlsFiles},
     standin,
 };
 use clap::CommandFactory as _;
@@ -84,13 +84,17 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
         ))?;
     }
     let database = database::find(&options.data.data, options.database_url.as_deref())?;
+    let tls = options.tls;
     let settings = Settings {
         config: options.config,
         database,
         data: options.data.data,
         listen: options.listen,
         ops_listen: options.ops_listen,
-        base_url: format!("http://{}", options.listen),
+        base_url: tls.base_url.unwrap_or_default(),
+        tls: tls.tls_cert.zip(tls.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
+        trust_domain: tls.trust_domain,
+        trust_bundles: tls.trust_bundle,
         secrets_dir: options.secrets_dir,
         otlp_endpoint: options.otlp_endpoint,
         nonces_demanded: options.demand_nonces,

@@ -6,9 +6,16 @@ mod messages;
 
 pub(crate) use messages::{Request, SecretText, Which};
 
-use crate::{app::App, database, exit::Exit, limits, ops, settings::Settings};
+use crate::{
+    app::App,
+    database,
+    exit::Exit,
+    limits, ops,
+    settings::{Settings, TRUST_DOMAIN},
+};
 use anyhow::Context as _;
 use messages::Reply;
+use model::TrustDomain;
 use serde_json::Value;
 use std::{
     io::ErrorKind,
@@ -209,6 +216,11 @@ fn alone(data: &Path, base_url: Option<&str>) -> anyhow::Result<Settings> {
         listen: nowhere,
         ops_listen: nowhere,
         base_url: base_url.unwrap_or("http://127.0.0.1:8400").to_owned(),
+        tls: None,
+        trust_domain: TrustDomain::new(
+            std::env::var("AMBIT_TRUST_DOMAIN").as_deref().unwrap_or(TRUST_DOMAIN),
+        )?,
+        trust_bundles: Vec::new(),
         secrets_dir: std::env::var_os("AMBIT_SECRETS_DIR").map(PathBuf::from),
         otlp_endpoint: None,
         nonces_demanded: false,

@@ -4,6 +4,7 @@ mod api;
 mod operations;
 mod pins;
 mod terminal;
+mod tls;
 mod watch;
 
 pub(crate) use pins::pin;
@@ -26,7 +27,7 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     let operators = bind(settings.ops_listen, "--ops-listen").await?;
     settings.listen = agents.local_addr()?;
     settings.ops_listen = operators.local_addr()?;
-    settings.base_url = format!("http://{}", settings.listen);
+    name(&mut settings)?;
     let look = watch::look(&config::main_file(&settings.config), &config::Files::default());
     let loaded = config::load(&settings.config)?;
     let (environment, owner_term) = (settings.environment.clone(), settings.owner_term);
@@ -44,11 +45,15 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     app.confirm_in_sandbox(&app.gate.world().compiled.declared().clone()).await?;
     app.register().await?;
     app.ensure_agent_keys().await?;
+    let tls = tls::open(&app).await?;
     // Open before anything says ready: a command that finds no socket opens the data directory itself.
     let commands = control::listen(&app);
     let stop = tokio_util::sync::CancellationToken::new();
     let tasks = tokio_util::task::TaskTracker::new();
-    tasks.spawn(gate::wire::serve::serve(Arc::clone(&app.gate), agents, others(&app)?));
+    if let Some(tls) = &tls {
+        tasks.spawn(tls::look_after(Arc::clone(&app), Arc::clone(tls), stop.clone()));
+    }
+    tasks.spawn(gate::wire::serve::serve(Arc::clone(&app.gate), agents, tls, others(&app)?));
     tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
     tasks.spawn(control::serve(Arc::clone(&app), commands, stop.clone()));
     crate::follow::start(&app, &tasks, &stop);
@@ -79,6 +84,27 @@ fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The URL that agents know the gate by: as it is stated, or where it listens.
+fn name(settings: &mut Settings) -> anyhow::Result<()> {
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    if settings.base_url.is_empty() {
+        settings.base_url = format!("{scheme}://{}", settings.listen);
+    }
+    let stated = issuer::Settings::new(&settings.base_url, true).context("`--base-url`")?;
+    anyhow::ensure!(
+        stated.issuer().starts_with(&format!("{scheme}:")),
+        "`--base-url {}` is not of the scheme `{scheme}` that agents find here: TLS needs `--tls-cert` and `--tls-key`",
+        settings.base_url
+    );
+    let own = settings.trust_bundles.iter().find(|(domain, _)| *domain == settings.trust_domain);
+    anyhow::ensure!(
+        own.is_none(),
+        "`--trust-bundle` names Ambit's own trust domain `{}`, for which nobody else speaks",
+        settings.trust_domain
+    );
+    Ok(())
+}
+
 async fn bind(address: std::net::SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| {
@@ -89,6 +115,7 @@ async fn bind(address: std::net::SocketAddr, flag: &str) -> anyhow::Result<TcpLi
 /// The token service and its metadata answer what is not a door.
 fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
     let settings = issuer::Settings::new(&app.settings.base_url, true)?;
+    let settings = settings.with_mtls(app.settings.tls.is_some());
     let router = issuer::router(app.clone(), app.store.journal().clone(), settings);
     Ok(Arc::new(move |request: Request<Incoming>| {
         let router = router.clone();
@@ -147,6 +174,11 @@ async fn upkeep(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
         tokio::select! {
             _ = beat.tick() => {}
             () = stop.cancelled() => return,
+        }
+        if app.settings.tls.is_some()
+            && let Err(error) = app.ensure_authority().await
+        {
+            tracing::error!(%error, "the certificate authority could not be renewed");
         }
         if let Err(error) = app.rotate_if_due().await {
             tracing::error!(%error, "the token-signing key could not be rotated");

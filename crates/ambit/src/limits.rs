@@ -140,3 +140,5 @@ pub(crate) const BRIDGE_SESSIONS: usize = 1_024;
 pub(crate) const BRIDGE_DOORS: usize = 256;
 /// Tokens that one bridge holds: of each door without a task, and of hundreds of tasks at once.
 pub(crate) const BRIDGE_TOKENS: usize = 1_024;
+/// How long before its end a certificate authority is replaced: a month in which somebody notices that it cannot be.
+pub(crate) const AUTHORITY_LEFT: model::Duration = model::Duration::seconds(30 * 24 * 3_600);

@@ -2,6 +2,7 @@
 
 mod agents;
 mod apply;
+mod certificates;
 mod decommission;
 mod doctor;
 mod holds;
@@ -55,6 +56,7 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         | Request::OwnerKey { .. }
         | Request::OwnerConfirm { .. }
         | Request::OwnerList) => serve_registry(app, request).await,
+        Request::AgentCert { agent, csr } => certificates::sign(app, &agent, &csr).await,
         Request::TaskOpen { agent, intent, user, trigger, params } => {
             let asked =
                 tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
@@ -140,6 +142,7 @@ fn status(app: &App) -> Value {
         "boundary": "development",
         "pid": std::process::id(),
         "base_url": app.settings.base_url,
+        "tls": app.settings.tls.is_some(),
         "ops": app.settings.ops_listen.to_string(),
         "data": app.settings.data.display().to_string(),
         "database": app.settings.database.as_ref().map(ToString::to_string),

@@ -1,5 +1,6 @@
 //! Process settings of `ambit dev`: flags and `AMBIT_*` variables, never declared state.
 
+use model::TrustDomain;
 use std::{net::SocketAddr, path::PathBuf};
 
 /// How this process runs. Everything that decides about agents is in `ambit.yaml` instead.
@@ -17,6 +18,12 @@ pub(crate) struct Settings {
     pub(crate) ops_listen: SocketAddr,
     /// The agents' listener as agents write it, without a slash at its end: `http://127.0.0.1:8400`.
     pub(crate) base_url: String,
+    /// TLS of the agents' listener; `None`: plain HTTP.
+    pub(crate) tls: Option<TlsFiles>,
+    /// In which Ambit's own authority names agents: `spiffe://TRUST-DOMAIN/agent/NAME`.
+    pub(crate) trust_domain: TrustDomain,
+    /// Authorities of foreign trust domains, as PEM files.
+    pub(crate) trust_bundles: Vec<(TrustDomain, PathBuf)>,
     /// Below which directory `credential: file:…` is read; `None`: no file is.
     pub(crate) secrets_dir: Option<PathBuf>,
     /// Where traces are sent (OTLP over HTTP); `None`: nowhere.
@@ -29,4 +36,23 @@ pub(crate) struct Settings {
     pub(crate) owner_term: Option<model::Duration>,
     /// Which guards stand: all, but in the twins of tests and of the demo.
     pub(crate) guards: gate::Guards,
+}
+
+/// The listener's certificate (a chain) and its key, in PEM; read again when they change.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    /// The chain, the listener's own certificate first.
+    pub(crate) certificate: PathBuf,
+    /// Its private key.
+    pub(crate) key: PathBuf,
+}
+
+/// The trust domain where none is stated.
+pub(crate) const TRUST_DOMAIN: &str = "ambit.internal";
+
+/// `--trust-bundle DOMAIN=FILE`.
+pub(crate) fn trust_bundle(text: &str) -> Result<(TrustDomain, PathBuf), String> {
+    let (domain, path) = text.split_once('=').ok_or("write it as TRUST-DOMAIN=FILE")?;
+    let domain = TrustDomain::new(domain).map_err(|error| error.to_string())?;
+    Ok((domain, PathBuf::from(path)))
 }

@@ -10,7 +10,7 @@ use crate::{
     schema::shapes,
 };
 use model::{
-    ActionId, Name, PartyName, Timestamp,
+    ActionId, Name, PartyName, SpiffeId, Timestamp,
     declared::{ActionPattern, Agent, Credentials, Proof},
 };
 
@@ -29,12 +29,7 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
     let users = fields.get("users", problems).and_then(|entry| users(&entry.value, problems));
     let credentials = match fields.get("credentials", problems) {
         Some(entry) => credentials(entry, problems),
-        None => Some(Credentials {
-            proof: Proof::Dpop,
-            keys: None,
-            ttl: limits::TTL_DEFAULT,
-            max_age: None,
-        }),
+        None => Some(Credentials::default()),
     };
     let may_act = may_act(&fields, reading);
     let problems = &mut reading.problems;
@@ -188,24 +183,27 @@ fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
         None => None,
         Some(entry) => Some(duration(&entry.value, "`max_age`", limits::MAX_AGE_MAX, problems)?),
     };
-    Some(Credentials { proof, keys, ttl, max_age })
+    let spiffe_id = match fields.get("spiffe_id", problems) {
+        None => None,
+        Some(entry) => {
+            let id = text(&entry.value, "`spiffe_id`", problems)?;
+            Some(refused(entry.value.span, id, SpiffeId::parse, problems)?)
+        }
+    };
+    Some(Credentials { proof, keys, ttl, max_age, spiffe_id })
 }
 
 fn proof(node: &Node, problems: &mut Problems) -> Option<Proof> {
     match &node.value {
-        Value::Text(word) if word == "mtls" => {
-            not_enforced(node.span, "proof: mtls", problems);
-            None
-        }
         Value::Boolean(_) => {
-            let message = "`proof` is `dpop` or `none`";
+            let message = "`proof` is `dpop`, `mtls` or `none`";
             problems.add(node.span, message, "write `none` for a bearer token");
             None
         }
         _ => crate::fields::word(
             node,
             "a proof",
-            &[("dpop", Proof::Dpop), ("none", Proof::None)],
+            &[("dpop", Proof::Dpop), ("mtls", Proof::Mtls), ("none", Proof::None)],
             &[("bearer", "none")],
             problems,
         ),

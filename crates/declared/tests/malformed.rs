@@ -148,7 +148,7 @@ fn boolean_is_text_in_yaml_1_2() {
         "proof: dpop",
         "proof: no",
         &expect![[r#"
-            12:27+2 `no` is not a proof | use one of `dpop`, `none`
+            12:27+2 `no` is not a proof | use one of `dpop`, `mtls`, `none`
         "#]],
     );
 }
@@ -159,8 +159,8 @@ fn boolean_where_a_word_is_meant() {
         "proof: dpop",
         "proof: false",
         &expect![[r#"
-        12:27+5 `proof` is `dpop` or `none` | write `none` for a bearer token
-    "#]],
+            12:27+5 `proof` is `dpop`, `mtls` or `none` | write `none` for a bearer token
+        "#]],
     );
 }
 
@@ -331,13 +331,13 @@ fn later_issuer() {
 }
 
 #[test]
-fn later_proof() {
+fn spiffe_id_wildcard() {
     check(
         "proof: dpop",
-        "proof: mtls",
+        "spiffe_id: 'spiffe://corp.example/ns/*'",
         &expect![[r#"
-            12:27+4 `proof: mtls` is not enforced yet: remove it | nothing acts on it, so it would promise what is not kept
-        "#]],
+        12:31+28 `spiffe://corp.example/ns/*` is not of the form `spiffe://trust-domain/path` | write `spiffe://trust-domain/path`
+    "#]],
     );
 }
 

@@ -298,6 +298,7 @@ fn what_the_base_says_of_who_may_act() {
                         900000000,
                     ),
                     max_age: None,
+                    spiffe_id: None,
                 },
                 observe_until: None,
                 governance: Governance {
@@ -392,6 +393,7 @@ fn defaults() {
                             900000000,
                         ),
                         max_age: None,
+                        spiffe_id: None,
                     },
                     observe_until: None,
                     governance: Governance {

@@ -46,6 +46,8 @@ pub struct Settings {
     pub issuer: String,
     /// True under `ambit dev`: every record says so.
     pub development: bool,
+    /// Whether TLS ends in this process, so that certificates of clients are seen.
+    pub mtls: bool,
     /// Key of the sealed handles given to clients (AES-256-GCM).
     pub handle_key: [u8; 32],
     /// The key of the nonces that proofs may carry: one for all nodes of a store.

@@ -41,6 +41,8 @@ pub struct Credential {
     digest: Digest,
     /// The DPoP proof, if one came.
     pub proof: Option<String>,
+    /// The certificate that the peer of the connection proved to hold.
+    certificate: Option<Arc<identity::Certificate>>,
     /// The request's method, as the proof must name it.
     pub method: String,
     /// The request's URL without query, as the proof must name it.
@@ -53,13 +55,26 @@ impl Credential {
     pub fn new(scheme: identity::Scheme, token: String, method: String, url: String) -> Credential {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
         let digest = Digest(<[u8; 32]>::try_from(digest.as_ref()).unwrap_or_default());
-        Credential { scheme, token, digest, proof: None, method, url }
+        Credential { scheme, token, digest, proof: None, certificate: None, method, url }
     }
 
     /// The same with the proof that came with it.
     #[must_use]
     pub fn with_proof(self, proof: Option<String>) -> Credential {
         Credential { proof, ..self }
+    }
+
+    /// The same with what the connection brought.
+    #[must_use]
+    pub fn over(self, connection: &http::Extensions) -> Credential {
+        let certificate = connection.get::<Arc<identity::Certificate>>().cloned();
+        Credential { certificate, ..self }
+    }
+
+    /// The certificate that the peer of the connection proved to hold.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&identity::Certificate> {
+        self.certificate.as_deref()
     }
 
     /// The access token.

@@ -6,6 +6,7 @@ pub mod mcp;
 mod metadata;
 pub mod readers;
 pub mod serve;
+pub mod tls;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;

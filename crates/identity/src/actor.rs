@@ -1,6 +1,6 @@
 //! The evidence that this request comes from this agent.
 
-use crate::{nonce::Nonces, token::Verified};
+use crate::{certificate::Certificate, nonce::Nonces, token::Verified};
 use model::{ActionId, AgentName, Ancestor, Digest, TaskId, Timestamp, TokenId, UserName};
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub struct Presented<'a> {
     pub token: &'a str,
     /// The one `DPoP` header; a request with several is refused before.
     pub proof: Option<&'a str>,
+    /// The certificate that the peer of this connection proved to hold.
+    pub certificate: Option<&'a Certificate>,
     /// The request's method.
     pub method: &'a str,
     /// The request's URL as the client knows it, without query and fragment.
@@ -166,7 +168,7 @@ impl Actor {
         self.verified.expires
     }
 
-    /// Whether the token is bound to a key, which then was proven for this request.
+    /// Whether the token is bound to a key or certificate, which then was proven for this request.
     #[must_use]
     pub fn bound(&self) -> bool {
         self.verified.is_bound()

@@ -173,6 +173,15 @@ pub enum CredentialError {
     /// A proof or the `DPoP` scheme came with a token that is bound to nothing.
     #[error("the access token is not bound to a key: send it as `Bearer` without a proof")]
     NotBound,
+    /// A token that is bound to a certificate came over a connection without one.
+    #[error("the access token is bound to a certificate: show it in the TLS handshake")]
+    CertificateMissing,
+    /// The connection's certificate is another than the one that the token is bound to.
+    #[error("the access token is bound to another certificate than this connection's")]
+    OtherCertificate,
+    /// The connection's certificate has expired, or is not valid yet.
+    #[error("the certificate of this connection is not valid now: connect with a new one")]
+    CertificateExpired,
     /// The proof is by another key than the token is bound to.
     #[error("the DPoP proof is by another key than the access token is bound to")]
     OtherKey,
@@ -249,6 +258,9 @@ impl CredentialError {
             | CredentialError::UnknownClient => Code::CredentialInvalid,
             CredentialError::NonceMissing | CredentialError::NonceStale => Code::NonceWanted,
             CredentialError::ProofMissing
+            | CredentialError::CertificateMissing
+            | CredentialError::OtherCertificate
+            | CredentialError::CertificateExpired
             | CredentialError::OtherKey
             | CredentialError::Method
             | CredentialError::Url
@@ -282,6 +294,9 @@ impl CredentialError {
             CredentialError::Inconsistent { .. } => "inconsistent",
             CredentialError::OtherToken => "other_token",
             CredentialError::ProofMissing => "proof_missing",
+            CredentialError::CertificateMissing => "certificate_missing",
+            CredentialError::OtherCertificate => "other_certificate",
+            CredentialError::CertificateExpired => "certificate_expired",
             CredentialError::NotBound => "not_bound",
             CredentialError::OtherKey => "other_key",
             CredentialError::Method => "htm",

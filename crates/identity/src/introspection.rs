@@ -2,7 +2,7 @@
 
 use crate::{
     delegation::{Delegation, write_chain, write_details},
-    token::Verified,
+    token::{Binding, Verified},
 };
 use canonical::{Writer, WriterError};
 
@@ -33,8 +33,13 @@ impl Verified {
             writer.field_raw("chain", &write_chain(&self.chain));
         }
         writer.field_str("client_id", agent);
-        if let Some(jkt) = self.bound_to() {
-            writer.field_object("cnf").field_str("jkt", jkt).end();
+        let (member, kind) = match self.bound_to() {
+            Some(Binding::Key(jkt)) => (Some(("jkt", jkt)), "DPoP"),
+            Some(Binding::Certificate(thumbprint)) => (Some(("x5t#S256", thumbprint)), "Bearer"),
+            None => (None, "Bearer"),
+        };
+        if let Some((name, thumbprint)) = member {
+            writer.field_object("cnf").field_str(name, thumbprint).end();
         }
         writer.field_int("exp", self.expires.seconds()).field_int("iat", self.issued().seconds());
         writer.field_str("iss", issuer).field_str("jti", &self.token.to_string());
@@ -43,7 +48,7 @@ impl Verified {
         if let Some(task) = self.task {
             writer.field_str("task", &task.to_string());
         }
-        writer.field_str("token_type", if self.bound_to().is_some() { "DPoP" } else { "Bearer" });
+        writer.field_str("token_type", kind);
         writer.end();
         writer.finish()?;
         Ok(out)

@@ -16,6 +16,8 @@ mod actor;
 mod agent_key;
 mod agent_keys;
 mod assertion;
+mod authority;
+mod certificate;
 mod claims;
 mod compact;
 mod credential;
@@ -37,6 +39,8 @@ pub use actor::{Actor, Presented, Scheme};
 pub use agent_key::{AgentKey, AssertionClaims, ProofClaims};
 pub use agent_keys::{AgentKeys, AgentKeysError};
 pub use assertion::{ClientAssertion, verify_client_assertion};
+pub use authority::{Authority, AuthorityError, Signed, SigningRequest};
+pub use certificate::{Certificate, CertificateError, Trust};
 pub use credential::{Credential, CredentialError};
 pub use delegation::{
     DETAIL_TYPE, Delegation, DetailsError, chain_of, read_details, write_chain, write_details,
@@ -49,7 +53,7 @@ pub use nonce::{NonceKey, Nonces};
 pub use proof::{Proof, ProofTarget, verify_proof};
 pub use signing::{Grant, MintError, SigningKey};
 pub use signoff::{Signoff, SignoffClaims, verify_signoff};
-pub use token::Verified;
+pub use token::{Binding, Verified};
 pub use verification::{Validity, VerificationKeys};
 
 /// Makes aws-lc the one provider of `jsonwebtoken` for this process. Every constructor of a key

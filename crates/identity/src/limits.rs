@@ -47,6 +47,19 @@ pub(crate) const FOREIGN_JWKS: canonical::Limits =
 /// LIMIT: bits of an RSA modulus, whole bytes: below is too weak (RFC 7518 §3.3), above costs too much time for each.
 pub(crate) const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
 
+/// LIMIT: certificates that a peer may send; X.509-SVIDs have one or two authorities between them and the bundle.
+pub(crate) const CHAIN: usize = 8;
+
+/// LIMIT: bytes of a certificate signing request in PEM; one for a P-256 key has about 500.
+pub const CSR_BYTES: usize = 8 * 1024;
+
+/// LIMIT: life of Ambit's own certificate authority: a year, after which its key is another one.
+pub const AUTHORITY_LIFE: Duration = Duration::seconds(366 * 24 * 3_600);
+
+/// LIMIT: life of an agent's certificate (X.509-SVID): a working day's half, so that who is revoked is soon nobody
+/// even to those who look at the certificate alone.
+pub const CERTIFICATE_LIFE: Duration = Duration::seconds(4 * 3_600);
+
 /// LIMIT: bytes of one decoded header or claims part; below the limit of the whole.
 pub(crate) const PART: canonical::Limits =
     canonical::Limits { bytes: 8 * 1024, depth: 7, members: 512 };

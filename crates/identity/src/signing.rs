@@ -40,6 +40,8 @@ pub struct Grant<'a> {
     pub bound: bool,
     /// On whose account, how far, and who may go on: `act`, `chain`, `authorization_details`, `may_act`.
     pub delegation: Delegation<'a>,
+    /// The SHA-256 of the certificate that `cnf.x5t#S256` binds it to instead, in base64url.
+    pub certificate: Option<&'a str>,
 }
 
 /// Why a token was not minted.
@@ -121,7 +123,7 @@ impl SigningKey {
     /// `jti`, and of our own `agent`, `agent_version`, `agent_instance`, `task`. An autonomous agent
     /// is its own `sub`; for a human, `sub` is the human and `act.sub` the agent (RFC 8693 §4.1). A token that was
     /// exchanged keeps `sub`, nests `act` and lists its ancestors in `chain`. A bound token has `cnf.jkt` (RFC 9449
-    /// §6.1).
+    /// §6.1) or `cnf.x5t#S256` (RFC 8705 §3.1).
     pub fn mint(&self, grant: &Grant<'_>) -> Result<String, MintError> {
         let (issued, expires) = (grant.issued.seconds(), grant.expires.seconds());
         let seconds = expires.saturating_sub(issued);
@@ -178,8 +180,12 @@ fn write_claims(grant: &Grant<'_>, issued: i64, expires: i64) -> Result<Vec<u8>,
         writer.field_raw("chain", &write_chain(delegation.chain));
     }
     writer.field_str("client_id", agent);
-    if let Some(jkt) = bound_to {
-        writer.field_object("cnf").field_str("jkt", jkt).end();
+    match (grant.certificate, bound_to) {
+        (Some(thumbprint), _) => {
+            writer.field_object("cnf").field_str("x5t#S256", thumbprint).end();
+        }
+        (None, Some(jkt)) => drop(writer.field_object("cnf").field_str("jkt", jkt).end()),
+        (None, None) => {}
     }
     writer.field_int("exp", expires).field_int("iat", issued);
     writer.field_str("iss", grant.issuer).field_str("jti", &grant.token.to_string());

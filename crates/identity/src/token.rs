@@ -2,6 +2,7 @@
 
 use crate::{
     actor::{Actor, Presented, Scheme},
+    certificate::Certificate,
     claims::Claims,
     compact::Compact,
     credential::{Credential, CredentialError},
@@ -15,6 +16,15 @@ use model::{ActionId, AgentName, Ancestor, Digest, Name, TaskId, Timestamp, Toke
 use std::{collections::BTreeSet, sync::Arc};
 
 const WHAT: Credential = Credential::AccessToken;
+
+/// What a token is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// The key of this thumbprint (`cnf.jkt`, RFC 9449).
+    Key(String),
+    /// The certificate of this SHA-256 (`cnf.x5t#S256`, RFC 8705).
+    Certificate(String),
+}
 
 /// An access token whose signature, type, issuer, times and claims were checked. It says nothing
 /// about who shows it: [`Verified::present`] does. It may be kept by [`Verified::digest`] until
@@ -42,7 +52,7 @@ pub struct Verified {
     pub(crate) expires: Timestamp,
     issued: Timestamp,
     audience: String,
-    bound_to: Option<String>,
+    bound_to: Option<Binding>,
     kid: String,
     digest: Digest,
 }
@@ -143,10 +153,10 @@ impl Verified {
         &self.audience
     }
 
-    /// The thumbprint of the key that it is bound to, if it is.
+    /// The key or certificate that it is bound to, if it is.
     #[must_use]
-    pub fn bound_to(&self) -> Option<&str> {
-        self.bound_to.as_deref()
+    pub const fn bound_to(&self) -> Option<&Binding> {
+        self.bound_to.as_ref()
     }
 
     /// The agents from whose tokens it came, the first first.
@@ -191,13 +201,18 @@ impl Verified {
         }
         let proof = match (&self.bound_to, presented.scheme, presented.proof) {
             (None, Scheme::Bearer, None) => None,
-            (None, Scheme::Dpop, _) | (None, _, Some(_)) => {
+            (Some(Binding::Certificate(thumbprint)), Scheme::Bearer, None) => {
+                is_shown(thumbprint, presented.certificate, now)?;
+                None
+            }
+            (None | Some(Binding::Certificate(_)), _, _) => {
                 return Err(CredentialError::NotBound);
             }
-            (Some(_), Scheme::Bearer, _) | (Some(_), Scheme::Dpop, None) => {
+            (Some(Binding::Key(_)), Scheme::Bearer, _)
+            | (Some(Binding::Key(_)), Scheme::Dpop, None) => {
                 return Err(CredentialError::ProofMissing);
             }
-            (Some(jkt), Scheme::Dpop, Some(proof)) => {
+            (Some(Binding::Key(jkt)), Scheme::Dpop, Some(proof)) => {
                 let target = ProofTarget {
                     method: presented.method,
                     url: presented.url,
@@ -241,7 +256,9 @@ fn read_claims(
     };
     let instance = claims.optional_text("agent_instance")?.map(str::to_owned);
     let bound_to = read_binding(claims)?;
-    if bound_to.is_some() && bound_to != instance {
+    if let Some(Binding::Key(jkt)) = &bound_to
+        && instance.as_ref() != Some(jkt)
+    {
         return Err(claims.inconsistent("`cnf.jkt` is not `agent_instance`"));
     }
     Ok(Verified {
@@ -264,12 +281,30 @@ fn read_claims(
     })
 }
 
-fn read_binding(claims: &Claims) -> Result<Option<String>, CredentialError> {
+/// Whether the connection's certificate is the one that the token is bound to, and still valid.
+fn is_shown(
+    thumbprint: &str,
+    certificate: Option<&Certificate>,
+    now: Timestamp,
+) -> Result<(), CredentialError> {
+    let certificate = certificate.ok_or(CredentialError::CertificateMissing)?;
+    if certificate.thumbprint() != thumbprint {
+        return Err(CredentialError::OtherCertificate);
+    }
+    if certificate.is_current(now) { Ok(()) } else { Err(CredentialError::CertificateExpired) }
+}
+
+fn read_binding(claims: &Claims) -> Result<Option<Binding>, CredentialError> {
     let Some(confirmation) = claims.optional_object("cnf")? else { return Ok(None) };
     let known = confirmation.len() == 1;
-    match confirmation.get("jkt").and_then(proof::is_thumbprint).filter(|_| known) {
-        Some(jkt) => Ok(Some(jkt.to_owned())),
+    let member = |name| {
+        let thumbprint = confirmation.get(name).and_then(proof::is_thumbprint);
+        thumbprint.filter(|_| known).map(str::to_owned)
+    };
+    let bound_to = member("jkt").map(Binding::Key);
+    match bound_to.or_else(|| member("x5t#S256").map(Binding::Certificate)) {
+        Some(bound_to) => Ok(Some(bound_to)),
         // A binding that is not understood must not become a bearer token.
-        None => Err(claims.wrong("cnf", "an object with only `jkt`, a thumbprint")),
+        None => Err(claims.wrong("cnf", "an object with only `jkt` or `x5t#S256`, a thumbprint")),
     }
 }

@@ -1,8 +1,11 @@
-//! Who asks: `private_key_jwt` and nothing else.
+//! Who asks: by `private_key_jwt`, or by the certificate of the connection.
 
-use crate::{directory::Directory, error::IssueError, form::Form, settings::Settings};
+use crate::{
+    certificate::by_certificate, directory::Directory, error::IssueError, form::Form,
+    settings::Settings,
+};
 use http::{HeaderMap, header};
-use identity::{ClientAssertion, verify_client_assertion};
+use identity::{Certificate, ClientAssertion, verify_client_assertion};
 use model::{AgentName, Digest, Timestamp};
 
 /// How an agent came to ask, as its record says it.
@@ -14,6 +17,11 @@ pub(crate) enum Way {
         key: String,
         /// What is used up, and until when that is remembered.
         single_use: (Digest, Timestamp),
+    },
+    /// With the certificate of the connection (RFC 8705 §2).
+    Certificate {
+        /// The thumbprint of its key.
+        key: String,
     },
     /// Over `control.sock`, whose peer was checked.
     Control,
@@ -28,15 +36,19 @@ pub(crate) struct Client {
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Checks the assertion of a form. Whoever fails here is a stranger: counted, not recorded.
+/// Checks the assertion of a form, or without one the connection's certificate. Whoever fails here is a stranger:
+/// counted, not recorded.
 pub(crate) fn authenticate(
     directory: &dyn Directory,
     settings: &Settings,
-    headers: &HeaderMap,
+    (headers, certificate): (&HeaderMap, Option<&Certificate>),
     form: &Form,
 ) -> Result<Client, IssueError> {
     if headers.contains_key(header::AUTHORIZATION) || form.get("client_secret").is_some() {
         return Err(IssueError::Method);
+    }
+    if let Some(certificate) = certificate.filter(|_| form.get("client_assertion").is_none()) {
+        return by_certificate(directory, certificate, form);
     }
     if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
         return Err(IssueError::Method);

@@ -36,6 +36,13 @@ pub(crate) enum Binding {
     None,
     /// The key of this proof, which was checked.
     Proof { jkt: String, single_use: (Digest, Timestamp) },
+    /// The certificate of the connection, which the handshake checked.
+    Certificate {
+        /// Its SHA-256, in base64url.
+        thumbprint: String,
+        /// The thumbprint of its key, if that is of a kind that is taken.
+        key: Option<String>,
+    },
     /// A key of the agent's own, named by who may (`control.sock`).
     Key(String),
 }
@@ -58,6 +65,8 @@ pub(crate) struct Decided {
     pub(crate) actions: Option<BTreeSet<ActionId>>,
     /// The agents that may exchange it.
     pub(crate) may_act: Vec<AgentName>,
+    /// The certificate that it is bound to, if it is one.
+    pub(crate) certificate: Option<String>,
     /// Everyone whose revocation takes the decision back.
     pub(crate) subjects: Vec<Digest>,
 }
@@ -73,6 +82,10 @@ pub(crate) fn decide(
     let version = check_version(directory, client, wish, agent.version)?;
     let (instance, bound) = check_binding(&agent, client, wish)?;
     let mut subjects = check_instance(directory, client, instance.as_deref())?;
+    let certificate = match &wish.binding {
+        Binding::Certificate { thumbprint, .. } => Some(thumbprint.clone()),
+        Binding::None | Binding::Proof { .. } | Binding::Key(_) => None,
+    };
     let chain = match &wish.parent {
         None => Vec::new(),
         Some(parent) => check_parent(directory, client, parent)?,
@@ -123,6 +136,7 @@ pub(crate) fn decide(
         chain,
         actions,
         may_act,
+        certificate,
         subjects,
     })
 }
@@ -135,21 +149,26 @@ fn check_binding(
 ) -> Result<(Option<String>, bool), IssueError> {
     let own = match &client.way {
         Way::Assertion { key, .. } if !agent.keys.contains(key) => return Err(IssueError::Revoked),
-        Way::Assertion { key, .. } => Some(key.clone()),
+        Way::Assertion { key, .. } | Way::Certificate { key } => Some(key.clone()),
         Way::Control => None,
     };
     let proven = match &wish.binding {
         Binding::Proof { jkt, .. } | Binding::Key(jkt) => Some(jkt),
+        Binding::Certificate { key, .. } => key.as_ref(),
         Binding::None => None,
     };
     if own.iter().chain(proven).any(|key| agent.aged.contains(key)) {
         return Err(IssueError::KeyAged);
     }
     match (&wish.binding, agent.proof) {
+        (Binding::Certificate { key, .. }, Proof::Mtls | Proof::None) => {
+            key.clone().map(|key| (Some(key), true)).ok_or(IssueError::CertificateKey)
+        }
+        (_, Proof::Mtls) => Err(IssueError::CertificateMissing),
         (Binding::Proof { jkt, .. }, _) => Ok((Some(jkt.clone()), true)),
         (Binding::Key(key), _) if agent.keys.contains(key) => Ok((Some(key.clone()), true)),
         (Binding::Key(_), _) => Err(IssueError::ForeignKey),
-        (Binding::None, Proof::Dpop) => Err(IssueError::ProofMissing),
+        (Binding::None | Binding::Certificate { .. }, Proof::Dpop) => Err(IssueError::ProofMissing),
         (Binding::None, Proof::None) => Ok((own, false)),
     }
 }
@@ -161,11 +180,13 @@ fn check_instance(
     bound_to: Option<&str>,
 ) -> Result<Vec<Digest>, IssueError> {
     match &client.way {
-        Way::Assertion { key, .. } if directory.is_instance(&client.agent, key) => {
+        Way::Assertion { key, .. } | Way::Certificate { key }
+            if directory.is_instance(&client.agent, key) =>
+        {
             let own = bound_to == Some(key.as_str());
             own.then(|| vec![subject_digest("instance", key)]).ok_or(IssueError::ForeignKey)
         }
-        Way::Assertion { .. } | Way::Control => Ok(Vec::new()),
+        Way::Assertion { .. } | Way::Certificate { .. } | Way::Control => Ok(Vec::new()),
     }
 }
 

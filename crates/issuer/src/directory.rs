@@ -1,7 +1,8 @@
 //! What the issuer knows of agents, tasks and keys: answered from memory, without IO.
 
-use crate::enrol::Enrolment;
-use identity::{AgentKeys, NonceKey, SigningKey, VerificationKeys};
+use crate::{certificate::Certified, enrol::Enrolment, error::IssueError};
+use identity::{AgentKeys, NonceKey, SigningKey, SigningRequest, VerificationKeys};
+use model::SpiffeId;
 use model::{
     ActionId, AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName,
     UserName, declared::Proof,
@@ -24,6 +25,8 @@ pub struct RegisteredAgent {
     pub aged: BTreeSet<String>,
     /// What its tokens must be bound to.
     pub proof: Proof,
+    /// The workloads that it is: its own SPIFFE ID here, and the one that is declared of a foreign trust domain.
+    pub workloads: BTreeSet<SpiffeId>,
     /// Declared life of its tokens.
     pub ttl: Duration,
     /// The doors that it sees, by their full URL, which is the audience of a token.
@@ -69,6 +72,14 @@ pub trait Directory: Send + Sync {
     fn goes_on(&self, _agent: &AgentName, _version: &Digest) -> bool {
         false
     }
+
+    /// The agent whose own ID, or whose declared one, this is.
+    fn agent_of(&self, id: &SpiffeId) -> Option<AgentName>;
+
+    /// Signs a certificate that this key is this agent's, which is registered. What else the request asks for is not
+    /// in it.
+    fn certify(&self, agent: &AgentName, request: &SigningRequest)
+    -> Result<Certified, IssueError>;
 
     /// The task of this id, if it is open.
     fn task(&self, id: TaskId) -> Option<TaskGrant>;

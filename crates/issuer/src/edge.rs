@@ -1,6 +1,7 @@
 //! The HTTP edge: routes, headers, and JSON answers.
 
 use crate::{
+    certificate::Certified,
     directory::Directory,
     enrol::Enrolled,
     error::IssueError,
@@ -18,18 +19,20 @@ use axum::{
     routing::{get, post},
 };
 use canonical::{Writer, WriterError};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use identity::Certificate;
 use ledger::Journal;
 use std::sync::Arc;
 
-/// The issuer's routes: `POST /oauth/token`, `POST /oauth/revoke`, `POST /oauth/introspect`, `POST /oauth/enrol`,
-/// `GET /oauth/jwks` and `GET /.well-known/oauth-authorization-server`.
+/// The issuer's routes: `POST /oauth/token`, `/oauth/revoke`, `/oauth/introspect`, `/oauth/enrol` and
+/// `/oauth/certificate`, `GET /oauth/jwks` and `GET /.well-known/oauth-authorization-server`.
 pub fn router(directory: Arc<dyn Directory>, journal: Journal, settings: Settings) -> Router {
     Router::new()
         .route("/oauth/token", post(token))
         .route("/oauth/revoke", post(revoke))
         .route("/oauth/enrol", post(enrol))
         .route("/oauth/introspect", post(introspect))
+        .route("/oauth/certificate", post(certificate))
         .route("/oauth/jwks", get(jwks))
         .route("/.well-known/oauth-authorization-server", get(well_known))
         .with_state(Issuer::new(directory, journal, settings))
@@ -38,7 +41,7 @@ pub fn router(directory: Arc<dyn Directory>, journal: Journal, settings: Setting
 async fn token(State(issuer): State<Issuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let issued = match read(body).await {
-        Ok(body) => issuer.token(&head.headers, &body).await,
+        Ok(body) => issuer.token(shown(&head), &body).await,
         Err(error) => Err(issuer.too_large(error)),
     };
     let mut response = match issued {
@@ -83,7 +86,7 @@ fn write_enrolled(enrolled: &Enrolled) -> Result<Vec<u8>, WriterError> {
 async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let revoked = match read(body).await {
-        Ok(body) => issuer.revoke(&head.headers, &body).await,
+        Ok(body) => issuer.revoke(shown(&head), &body).await,
         Err(error) => Err(issuer.too_large(error)),
     };
     match revoked {
@@ -95,13 +98,30 @@ async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {
 async fn introspect(State(issuer): State<Issuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let told = match read(body).await {
-        Ok(body) => issuer.introspect(&head.headers, &body).await,
+        Ok(body) => issuer.introspect(shown(&head), &body).await,
         Err(error) => Err(issuer.too_large(error)),
     };
     match told {
         Ok(told) => answer(StatusCode::OK, told),
         Err(error) => refusal(&error),
     }
+}
+
+async fn certificate(State(issuer): State<Issuer>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let certified = match read(body).await {
+        Ok(body) => issuer.certificate(shown(&head), &body).await,
+        Err(error) => Err(issuer.too_large(error)),
+    };
+    match certified {
+        Ok(certified) => answer_or_fail(StatusCode::OK, write_certificate(&issuer, &certified)),
+        Err(error) => refusal(&error),
+    }
+}
+
+/// What a request shows beside its body: headers, and the certificate that the listener took from the handshake.
+fn shown(head: &http::request::Parts) -> (&HeaderMap, Option<&Certificate>) {
+    (&head.headers, head.extensions.get::<Arc<Certificate>>().map(AsRef::as_ref))
 }
 
 async fn jwks(State(issuer): State<Issuer>) -> Response {
@@ -136,7 +156,19 @@ fn write_token(issued: &Issued) -> Result<Vec<u8>, WriterError> {
     if issued.exchanged {
         writer.field_str("issued_token_type", ACCESS_TOKEN);
     }
-    writer.field_str("token_type", if issued.bound { "DPoP" } else { "Bearer" }).end();
+    writer.field_str("token_type", if issued.by_proof { "DPoP" } else { "Bearer" }).end();
+    writer.finish()?;
+    Ok(out)
+}
+
+fn write_certificate(issuer: &Issuer, certified: &Certified) -> Result<Vec<u8>, WriterError> {
+    let expires_in = certified.expires.since(issuer.directory.now()).as_seconds();
+    let mut out = Vec::with_capacity(2048);
+    let mut writer = Writer::new(&mut out);
+    writer.begin_object().field_str("authority", &certified.authority);
+    writer.field_str("certificate", &certified.certificate);
+    writer.field_int("expires_in", expires_in);
+    writer.field_str("spiffe_id", certified.spiffe_id.as_str()).end();
     writer.finish()?;
     Ok(out)
 }

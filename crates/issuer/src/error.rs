@@ -1,7 +1,7 @@
 //! Why no token was issued, and the one mapping to RFC 6749 errors and codes.
 
 use http::StatusCode;
-use identity::{CredentialError, DetailsError, MintError};
+use identity::{AuthorityError, CredentialError, DetailsError, MintError};
 use ledger::AppendError;
 use model::Code;
 
@@ -29,6 +29,30 @@ pub enum IssueError {
     /// `client_id` is another than the assertion's.
     #[error("`client_id` is not the subject of the client assertion")]
     OtherClient,
+    /// The connection's certificate is nobody's that `client_id` names, or has expired.
+    #[error(
+        "the certificate of this connection is not one of the agent that `client_id` names, or is not valid now"
+    )]
+    Certificate,
+    /// The key of the connection's certificate is of another kind.
+    #[error("the key of the connection's certificate is not an Ed25519 or P-256 key")]
+    CertificateKey,
+    /// The agent's tokens are bound to its certificate, and none came.
+    #[error(
+        "this agent's tokens are bound to its certificate: ask over TLS with it, and without a `DPoP` header"
+    )]
+    CertificateMissing,
+    /// The certificate signing request was refused.
+    #[error("{0}")]
+    Request(AuthorityError),
+    /// The certificate signing request is for another key than the client's.
+    #[error(
+        "`csr` is for another key than the one that this client authenticated with: use that key"
+    )]
+    RequestKey,
+    /// There is no certificate authority here.
+    #[error("no certificates are signed here")]
+    NoAuthority,
     /// The client assertion was used before.
     #[error("the client assertion was used before: sign a new one with another `jti`")]
     AssertionReplayed,
@@ -143,6 +167,8 @@ impl IssueError {
             IssueError::Form(_)
             | IssueError::Missing(_)
             | IssueError::Repeated
+            | IssueError::Request(_)
+            | IssueError::RequestKey
             | IssueError::TokenType(_)
             | IssueError::SubjectToken(_)
             | IssueError::ActorToken(_)
@@ -153,11 +179,15 @@ impl IssueError {
             | IssueError::SubjectOutdated
             | IssueError::SubjectRefused(_)
             | IssueError::Token(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            IssueError::CertificateMissing => (StatusCode::BAD_REQUEST, "invalid_request"),
+            IssueError::NoAuthority => (StatusCode::NOT_FOUND, "invalid_request"),
             IssueError::Details(_)
             | IssueError::DetailsRefused(_)
             | IssueError::DetailsWider
             | IssueError::TooLarge => (StatusCode::BAD_REQUEST, "invalid_authorization_details"),
             IssueError::Method
+            | IssueError::Certificate
+            | IssueError::CertificateKey
             | IssueError::Assertion(_)
             | IssueError::OtherClient
             | IssueError::KeyAged
@@ -192,6 +222,8 @@ impl IssueError {
             IssueError::Form(_)
             | IssueError::Missing(_)
             | IssueError::Repeated
+            | IssueError::Request(_)
+            | IssueError::NoAuthority
             | IssueError::GrantType
             | IssueError::TokenType(_)
             | IssueError::Details(_)
@@ -211,6 +243,10 @@ impl IssueError {
             IssueError::Standing(code) | IssueError::SubjectRefused(code) => *code,
             IssueError::Version | IssueError::SubjectOutdated => Code::VersionChanged,
             IssueError::Enrolment => Code::CredentialInvalid,
+            IssueError::Certificate | IssueError::CertificateKey | IssueError::RequestKey => {
+                Code::CredentialInvalid
+            }
+            IssueError::CertificateMissing => Code::ProofInvalid,
             IssueError::ProofMissing | IssueError::ProofRepeated | IssueError::ForeignKey => {
                 Code::ProofInvalid
             }
@@ -252,6 +288,12 @@ impl IssueError {
             IssueError::DetailsWider => "details_wider",
             IssueError::TooLarge => "too_large",
             IssueError::OtherClient => "client_id",
+            IssueError::Certificate => "certificate",
+            IssueError::CertificateKey => "certificate_key",
+            IssueError::CertificateMissing => "certificate_missing",
+            IssueError::Request(_) => "csr",
+            IssueError::RequestKey => "csr_key",
+            IssueError::NoAuthority => "no_authority",
             IssueError::AssertionReplayed => "assertion_replayed",
             IssueError::GrantType => "grant_type",
             IssueError::Scope => "scope",

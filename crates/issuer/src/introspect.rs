@@ -10,7 +10,7 @@ use crate::{
     record::IntrospectedRecord,
 };
 use http::HeaderMap;
-use identity::Verified;
+use identity::{Certificate, Verified};
 use ledger::subject_digest;
 
 /// The whole answer where nothing is to be told (RFC 7662 §2.2).
@@ -20,10 +20,10 @@ impl Issuer {
     /// Answers `POST /oauth/introspect`. The client's assertion is used up by the record of the question.
     pub(crate) async fn introspect(
         &self,
-        headers: &HeaderMap,
+        shown: (&HeaderMap, Option<&Certificate>),
         body: &[u8],
     ) -> Result<Vec<u8>, IssueError> {
-        let (form, client) = self.admit(headers, body)?;
+        let (form, client) = self.admit(shown, body)?;
         let token = match form.require("token") {
             Ok(token) => token,
             Err(error) => return Err(self.refuse(client, None, error, "introspect").await),

@@ -12,7 +12,7 @@ use crate::{
     settings::Settings,
 };
 use http::HeaderMap;
-use identity::{Delegation, Grant, Nonces, ProofTarget, verify_proof};
+use identity::{Certificate, Delegation, Grant, Nonces, ProofTarget, verify_proof};
 use ledger::{AppendError, Journal};
 use model::{
     ActionId, AgentName, Code, Timestamp, TokenId,
@@ -39,8 +39,10 @@ pub struct Issued {
     pub expires: Timestamp,
     /// Seconds from now until it ends.
     pub expires_in: i64,
-    /// Whether it is bound: then it is shown as `DPoP`, otherwise as `Bearer`.
+    /// Whether it is bound to a key or certificate.
     pub bound: bool,
+    /// Whether it is shown as `DPoP`; otherwise as `Bearer`, over TLS with the certificate that it is bound to if it is.
+    pub by_proof: bool,
     /// The only actions that it reaches, if it names them.
     pub actions: Option<BTreeSet<ActionId>>,
     /// Whether it came of another token.
@@ -81,10 +83,10 @@ impl Issuer {
     /// Answers `POST /oauth/token`.
     pub(crate) async fn token(
         &self,
-        headers: &HeaderMap,
+        (headers, certificate): (&HeaderMap, Option<&Certificate>),
         body: &[u8],
     ) -> Result<Issued, IssueError> {
-        let (form, client) = self.admit(headers, body)?;
+        let (form, client) = self.admit((headers, certificate), body)?;
         let wish = match self.read_wish(&client, &form) {
             Ok(wish) => wish,
             Err(error) => {
@@ -93,7 +95,7 @@ impl Issuer {
                 return Err(self.refuse(client, None, error, operation).await);
             }
         };
-        match self.read_proof(headers) {
+        match self.read_binding(headers, certificate) {
             Ok(binding) => self.grant(client, Wish { binding, ..wish }).await,
             // The client is to come again, with the same assertion if it likes: nothing is decided yet.
             Err(error) if error.code() == Code::NonceWanted => {
@@ -134,12 +136,12 @@ impl Issuer {
     /// Reads and authenticates a request. A stranger is counted, not recorded.
     pub(crate) fn admit(
         &self,
-        headers: &HeaderMap,
+        shown: (&HeaderMap, Option<&Certificate>),
         body: &[u8],
     ) -> Result<(Form, Client), IssueError> {
         let directory = self.directory.as_ref();
-        let admitted = Form::read(headers, body).and_then(|form| {
-            let client = authenticate(directory, &self.settings, headers, &form)?;
+        let admitted = Form::read(shown.0, body).and_then(|form| {
+            let client = authenticate(directory, &self.settings, shown, &form)?;
             Ok((form, client))
         });
         admitted.inspect_err(|error| self.count(error))
@@ -149,9 +151,20 @@ impl Issuer {
         self.directory.refused_before_authentication(error.code(), error.reason());
     }
 
-    fn read_proof(&self, headers: &HeaderMap) -> Result<Binding, IssueError> {
+    /// The proof that came, or else the certificate of the connection.
+    fn read_binding(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&Certificate>,
+    ) -> Result<Binding, IssueError> {
         let mut sent = headers.get_all("dpop").iter();
-        let Some(first) = sent.next() else { return Ok(Binding::None) };
+        let Some(first) = sent.next() else {
+            let shown = certificate.filter(|shown| shown.is_current(self.directory.now()));
+            return Ok(shown.map_or(Binding::None, |shown| Binding::Certificate {
+                thumbprint: shown.thumbprint().to_owned(),
+                key: shown.key_thumbprint().map(str::to_owned),
+            }));
+        };
         if sent.next().is_some() {
             return Err(IssueError::ProofRepeated);
         }
@@ -182,6 +195,7 @@ impl Issuer {
             let (expires, bound, actions) =
                 (decided.expires, decided.bound, decided.actions.clone());
             let exchanged = wish.parent.is_some();
+            let by_proof = bound && decided.certificate.is_none();
             let origin = self.origin(client.clone(), revision);
             let record = IssuedRecord { origin, wish: wish.clone(), decided, token: id };
             match self.record(record).await {
@@ -193,6 +207,7 @@ impl Issuer {
                         expires,
                         expires_in,
                         bound,
+                        by_proof,
                         actions,
                         exchanged,
                     });
@@ -228,6 +243,7 @@ impl Issuer {
             issued: decided.issued,
             expires: decided.expires,
             bound: decided.bound,
+            certificate: decided.certificate.as_deref(),
             delegation: Delegation {
                 chain: &decided.chain,
                 actions: decided.actions.as_ref(),
@@ -306,6 +322,6 @@ fn condition_is_of(condition: &Condition, client: &Client) -> bool {
     let Condition::Unused { what, .. } = condition else { return false };
     match &client.way {
         Way::Assertion { single_use: (used, _), .. } => used == what,
-        Way::Control => false,
+        Way::Certificate { .. } | Way::Control => false,
     }
 }

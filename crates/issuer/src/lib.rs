@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod authenticate;
+mod certificate;
 mod decide;
 mod delegate;
 mod directory;
@@ -25,6 +26,7 @@ mod record;
 mod revoke;
 mod settings;
 
+pub use certificate::Certified;
 pub use directory::{Directory, RegisteredAgent, TaskGrant};
 pub use edge::router;
 pub use enrol::Enrolment;

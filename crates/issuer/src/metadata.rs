@@ -10,6 +10,9 @@ const ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "Ed25519"];
 /// The metadata as canonical JSON. `response_types_supported` is required and empty: there is no
 /// authorization endpoint.
 pub(crate) fn metadata(settings: &Settings) -> Result<Vec<u8>, WriterError> {
+    const BY_KEY: &[&str] = &["private_key_jwt"];
+    const ALL: &[&str] = &["private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"];
+    let ways = if settings.mtls() { ALL } else { BY_KEY };
     let mut out = Vec::new();
     let mut writer = Writer::new(&mut out);
     writer.begin_object();
@@ -17,16 +20,26 @@ pub(crate) fn metadata(settings: &Settings) -> Result<Vec<u8>, WriterError> {
     list(&mut writer, "dpop_signing_alg_values_supported", &ALGORITHMS);
     list(&mut writer, "grant_types_supported", &["client_credentials", exchange::GRANT]);
     writer.field_str("introspection_endpoint", &settings.introspection_endpoint());
-    list(&mut writer, "introspection_endpoint_auth_methods_supported", &["private_key_jwt"]);
+    list(&mut writer, "introspection_endpoint_auth_methods_supported", ways);
     list(&mut writer, "introspection_endpoint_auth_signing_alg_values_supported", &ALGORITHMS);
     writer.field_str("issuer", settings.issuer());
     writer.field_str("jwks_uri", &settings.jwks_uri());
+    if settings.mtls() {
+        writer.field_object("mtls_endpoint_aliases");
+        // Certificates are asked for and not demanded, so that one listener is both.
+        writer.field_str("introspection_endpoint", &settings.introspection_endpoint());
+        writer.field_str("revocation_endpoint", &settings.revocation_endpoint());
+        writer.field_str("token_endpoint", &settings.token_endpoint()).end();
+    }
     list(&mut writer, "response_types_supported", &[]);
     writer.field_str("revocation_endpoint", &settings.revocation_endpoint());
-    list(&mut writer, "revocation_endpoint_auth_methods_supported", &["private_key_jwt"]);
+    list(&mut writer, "revocation_endpoint_auth_methods_supported", ways);
     list(&mut writer, "revocation_endpoint_auth_signing_alg_values_supported", &ALGORITHMS);
+    if settings.mtls() {
+        writer.field_bool("tls_client_certificate_bound_access_tokens", true);
+    }
     writer.field_str("token_endpoint", &settings.token_endpoint());
-    list(&mut writer, "token_endpoint_auth_methods_supported", &["private_key_jwt"]);
+    list(&mut writer, "token_endpoint_auth_methods_supported", ways);
     list(&mut writer, "token_endpoint_auth_signing_alg_values_supported", &ALGORITHMS);
     writer.end();
     writer.finish()?;

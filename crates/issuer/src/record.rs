@@ -2,6 +2,7 @@
 
 use crate::{
     authenticate::{Client, Way},
+    certificate::Certified,
     decide::{Binding, Decided, Wish},
     delegate::Parent,
     error::IssueError,
@@ -9,7 +10,7 @@ use crate::{
 };
 use canonical::Writer;
 use model::{
-    ActionId, Decision, Timestamp, TokenId,
+    ActionId, Decision, Digest, Timestamp, TokenId,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
 use std::collections::BTreeSet;
@@ -56,6 +57,52 @@ pub(crate) struct RevokedRecord {
     pub(crate) origin: Origin,
     pub(crate) token: TokenId,
     pub(crate) expires: Timestamp,
+}
+
+/// A certificate is signed.
+#[derive(Clone, Debug)]
+pub(crate) struct CertifiedRecord {
+    pub(crate) origin: Origin,
+    pub(crate) certified: Certified,
+    /// Everyone whose revocation takes it back.
+    pub(crate) subjects: Vec<Digest>,
+}
+
+impl Recordable for CertifiedRecord {
+    fn kind(&self) -> RecordKind {
+        RecordKind::Token
+    }
+
+    fn parts(&self) -> Parts {
+        let Certified { spiffe_id, key, expires, .. } = &self.certified;
+        let envelope = self.origin.envelope(|member| match member {
+            Member::Decision => Some(Field::Text(Decision::Allow.to_string())),
+            Member::Detail => Some(Field::Text(format!("{spiffe_id} until {expires}"))),
+            Member::Instance => Some(Field::Text(key.clone())),
+            Member::Operation => Some(Field::Text("certificate".into())),
+            Member::Actions
+            | Member::Alarm
+            | Member::Audience
+            | Member::Bound
+            | Member::Chain
+            | Member::Code
+            | Member::Task
+            | Member::Token
+            | Member::Ttl
+            | Member::Upstream
+            | Member::Version => None,
+        });
+        Parts { envelope, ..Parts::default() }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let mut all = self.origin.uses();
+        all.push(Condition::NotRevokedSince {
+            subjects: self.subjects.clone(),
+            decided_at: self.origin.revision,
+        });
+        all
+    }
 }
 
 impl Recordable for IssuedRecord {
@@ -252,6 +299,7 @@ impl Origin {
     fn envelope(&self, of: impl Fn(Member) -> Option<Field>) -> Vec<u8> {
         let (key, via) = match &self.client.way {
             Way::Assertion { key, .. } => (Some(key.as_str()), "private_key_jwt"),
+            Way::Certificate { key } => (Some(key.as_str()), "tls_client_auth"),
             Way::Control => (None, "control"),
         };
         let mut out = Vec::with_capacity(512);
@@ -292,7 +340,7 @@ impl Origin {
             Way::Assertion { single_use: (what, until), .. } => {
                 vec![Condition::Unused { what: *what, until: *until }]
             }
-            Way::Control => Vec::new(),
+            Way::Certificate { .. } | Way::Control => Vec::new(),
         }
     }
 }

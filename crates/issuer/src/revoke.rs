@@ -2,14 +2,18 @@
 
 use crate::{error::IssueError, issue::Issuer, record::RevokedRecord};
 use http::HeaderMap;
-use identity::Verified;
+use identity::{Certificate, Verified};
 
 impl Issuer {
     /// Answers `POST /oauth/revoke`. `Ok` says that the token is of no use any more, or never was:
     /// an unknown, foreign or expired token is no error (RFC 7009 §2.2), and another client's is
     /// left alone without a word. A token that is revoked is so when this returns.
-    pub(crate) async fn revoke(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), IssueError> {
-        let (form, client) = self.admit(headers, body)?;
+    pub(crate) async fn revoke(
+        &self,
+        shown: (&HeaderMap, Option<&Certificate>),
+        body: &[u8],
+    ) -> Result<(), IssueError> {
+        let (form, client) = self.admit(shown, body)?;
         let token = match form.require("token") {
             Ok(token) => token,
             Err(error) => return Err(self.refuse(client, None, error, "revoke").await),

@@ -8,6 +8,8 @@ pub struct Settings {
     issuer: String,
     /// Whether records are marked as made by `ambit dev` (S1).
     development: bool,
+    /// Whether TLS ends in this process, so that certificates of clients are seen.
+    mtls: bool,
 }
 
 /// Why an issuer's URL is not taken.
@@ -28,7 +30,19 @@ impl Settings {
         if !is_web || url.origin().ascii_serialization() != issuer {
             return Err(refused());
         }
-        Ok(Settings { issuer: issuer.to_owned(), development })
+        Ok(Settings { issuer: issuer.to_owned(), development, mtls: false })
+    }
+
+    /// The same for a listener where TLS ends in this process, so that certificates of clients are seen.
+    #[must_use]
+    pub fn with_mtls(self, mtls: bool) -> Settings {
+        Settings { mtls, ..self }
+    }
+
+    /// Whether certificates of clients are seen.
+    #[must_use]
+    pub const fn mtls(&self) -> bool {
+        self.mtls
     }
 
     /// `iss`.

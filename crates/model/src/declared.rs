@@ -3,6 +3,7 @@
 use crate::{
     action::{Effect, RiskTier, Sink},
     name::{ActionId, AgentName, Name, PartyName, UpstreamName, UserName},
+    spiffe::SpiffeId,
     time::{Duration, Timestamp},
 };
 use std::{
@@ -93,6 +94,16 @@ pub struct Credentials {
     pub ttl: Duration,
     /// Age at which one of its keys is refused; `None`: no age is too old.
     pub max_age: Option<Duration>,
+    /// The workload whose certificates (X.509-SVID) of a foreign trust domain are its own, too.
+    pub spiffe_id: Option<SpiffeId>,
+}
+
+impl Default for Credentials {
+    /// What is not declared: bound tokens of a quarter of an hour.
+    fn default() -> Credentials {
+        let ttl = Duration::seconds(15 * 60);
+        Credentials { proof: Proof::Dpop, keys: None, ttl, max_age: None, spiffe_id: None }
+    }
 }
 
 /// What a token is bound to.
@@ -100,8 +111,22 @@ pub struct Credentials {
 pub enum Proof {
     /// RFC 9449, the default.
     Dpop,
+    /// RFC 8705: the certificate of the connection.
+    Mtls,
     /// Nothing: a bearer token, stated per agent.
     None,
+}
+
+impl Proof {
+    /// The word of the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Proof::Dpop => "dpop",
+            Proof::Mtls => "mtls",
+            Proof::None => "none",
+        }
+    }
 }
 
 /// `tickets.read`, `tickets.*`.

@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod name;
 pub mod record;
 pub mod reserved;
+pub mod spiffe;
 pub mod task;
 pub mod time;
 
@@ -25,5 +26,6 @@ pub use digest::Digest;
 pub use id::{AskId, EntryId, TaskId, TokenId, TraceId};
 pub use lifecycle::{Lifecycle, Suspender, WrongState};
 pub use name::{ActionId, AgentName, Name, NameError, PartyName, UpstreamName, UserName};
+pub use spiffe::{SpiffeId, TrustDomain};
 pub use task::{InputTrust, OpenedBy, TriggerKind};
 pub use time::{Duration, Timestamp};

@@ -6,3 +6,5 @@ pub const NAME_BYTES: usize = 63;
 pub const OPERATION_BYTES: usize = 128;
 /// Longest subject of an identity provider (OpenID Connect Core §2).
 pub const SUBJECT_BYTES: usize = 255;
+/// Longest SPIFFE ID that is read; SPIFFE lets implementations refuse more than 2,048.
+pub const SPIFFE_BYTES: usize = 2_048;

@@ -15,7 +15,7 @@
 use canonical::{Limits, Value};
 use model::declared::{
     Action, Agent, ApprovalProof, ApprovalRule, Approvers, Boundary, Credentials, Declared,
-    PolicyFile, Proof, Upstream, UpstreamKind,
+    PolicyFile, Upstream, UpstreamKind,
 };
 use model::{
     ActionId, Decision, Duration, Effect, EntryId, Name, PartyName, RiskTier, Sink, Timestamp,
@@ -251,12 +251,7 @@ fn agent(upstream: &Name) -> Agent {
         boundary: name("office"),
         only: Some(only),
         users: Some(PartyName::Group(name("staff"))),
-        credentials: Credentials {
-            proof: Proof::Dpop,
-            keys: None,
-            ttl: Duration::seconds(900),
-            max_age: None,
-        },
+        credentials: Credentials::default(),
         observe_until: None,
         governance: model::declared::Governance::default(),
         may_act: Vec::new(),

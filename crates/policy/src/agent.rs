@@ -4,9 +4,9 @@ use crate::catalog::{Catalog, uid};
 use crate::digest::{sha256, subject_digest};
 use crate::facts::object;
 use crate::guard::Guard;
-use canonical::Value;
+use canonical::{Object, Value};
 use cedar_policy::EntityUid;
-use model::declared::{ActionPattern, Agent, CallLimit, Declared, Proof};
+use model::declared::{ActionPattern, Agent, CallLimit, Credentials, Declared};
 use model::{AgentName, Digest, Name, PartyName, RiskTier, Timestamp, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -297,10 +297,6 @@ fn block(
     let only = agent.only.as_ref().map_or(Value::Null, |only| {
         Value::Array(only.iter().map(|pattern| Value::from(pattern_text(pattern))).collect())
     });
-    let proof = match agent.credentials.proof {
-        Proof::Dpop => "dpop",
-        Proof::None => "none",
-    };
     let optional = |text: Option<String>| text.map_or(Value::Null, Value::from);
     let actors = || agent.may_act.iter().map(Name::to_string).collect::<Vec<_>>().join(" ");
     let governed = [
@@ -314,14 +310,7 @@ fn block(
     let governed = governed.into_iter().filter_map(|(key, text)| Some((key, Value::from(text?))));
     let plain = [
         ("boundary", Value::from(agent.boundary.as_str())),
-        (
-            "credentials",
-            object([
-                ("keys", optional(agent.credentials.keys.clone())),
-                ("proof", Value::from(proof)),
-                ("ttl", Value::from(agent.credentials.ttl.to_string())),
-            ]),
-        ),
+        ("credentials", credentials(&agent.credentials)),
         ("definitions", Value::from(definitions.to_string())),
         ("name", Value::from(name.as_str())),
         ("only", only),
@@ -331,6 +320,19 @@ fn block(
         ("v", Value::Integer(1)),
     ];
     object(plain.into_iter().chain(governed))
+}
+
+fn credentials(declared: &Credentials) -> Value {
+    let mut members = vec![
+        ("keys", declared.keys.clone().map_or(Value::Null, Value::from)),
+        ("proof", Value::from(declared.proof.as_str())),
+        ("ttl", Value::from(declared.ttl.to_string())),
+    ];
+    // Only where it is stated, so that versions without it stay what they are.
+    if let Some(id) = &declared.spiffe_id {
+        members.push(("spiffe_id", Value::from(id.as_str())));
+    }
+    Value::Object(Object::try_from_members(members).unwrap_or_default())
 }
 
 /// As it stands in the file.

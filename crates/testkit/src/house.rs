@@ -109,6 +109,7 @@ impl House {
             clock: Arc::new(Still(VirtualClock::new(NOW))),
             entropy: entropy.clone(),
             settings: gate::Settings {
+                mtls: false,
                 base_url: BASE.into(),
                 issuer: BASE.into(),
                 development: true,
@@ -348,5 +349,6 @@ fn mint(world: &World, key: &SigningKey) -> Result<String> {
         expires: NOW.after(Duration::seconds(300)),
         bound: false,
         delegation: identity::Delegation::default(),
+        certificate: None,
     })?)
 }

@@ -79,6 +79,10 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["store", "testkit"], "SQL stays in the store; tests damage its files"),
     ("tokio-postgres", &["store"], "SQL stays in the store"),
     ("jsonwebtoken", &["identity", "testkit"], "one place verifies tokens; tests forge them"),
+    ("rcgen", &["identity", "testkit"], "one place signs certificates; tests forge them"),
+    ("x509-parser", &["identity"], "one place reads certificates"),
+    ("rustls-webpki", &["identity"], "one place believes chains of certificates"),
+    ("tokio-rustls", &["gate", "testkit"], "one listener speaks TLS; tests speak to it"),
     ("serde-saphyr", &["declared"], "YAML is read in one place"),
     (
         "miette",

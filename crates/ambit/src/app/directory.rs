@@ -2,10 +2,11 @@
 
 use super::{App, registry};
 use gate::Edge;
-use identity::{NonceKey, SigningKey, VerificationKeys};
-use issuer::{Directory, Enrolment, RegisteredAgent, TaskGrant};
+use identity::{NonceKey, SigningKey, SigningRequest, VerificationKeys};
+use issuer::{Certified, Directory, Enrolment, IssueError, RegisteredAgent, TaskGrant};
 use model::{
-    ActionId, AgentName, Code, Digest, TaskId, Timestamp, UpstreamName, declared::UpstreamKind,
+    ActionId, AgentName, Code, Digest, SpiffeId, TaskId, Timestamp, UpstreamName,
+    declared::{Agent, UpstreamKind},
 };
 use policy::TaskFacts;
 use std::{
@@ -40,6 +41,7 @@ impl Directory for App {
             owner: entry.declared.owner.clone(),
             keys: Arc::new(keys),
             proof: entry.declared.credentials.proof,
+            workloads: self.workloads(name, &entry.declared).collect(),
             ttl: entry.declared.credentials.ttl,
             aged: self.aged_keys(name, entry.declared.credentials.max_age),
             may_act: entry.declared.may_act.clone(),
@@ -68,6 +70,23 @@ impl Directory for App {
 
     fn goes_on(&self, agent: &AgentName, version: &Digest) -> bool {
         self.gate.world().compiled.version(version) == Some(agent)
+    }
+
+    fn agent_of(&self, id: &SpiffeId) -> Option<AgentName> {
+        let world = self.gate.world();
+        let agents = &world.compiled.declared().agents;
+        let is = |(name, agent): &(&AgentName, &Agent)| {
+            self.workloads(name, agent).any(|workload| workload == *id)
+        };
+        agents.iter().find(is).map(|(name, _)| name.clone())
+    }
+
+    fn certify(
+        &self,
+        agent: &AgentName,
+        request: &SigningRequest,
+    ) -> Result<Certified, IssueError> {
+        self.certify_now(agent, request)
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {
@@ -126,5 +145,15 @@ impl Directory for App {
     fn refused_before_authentication(&self, code: Code, reason: &'static str) {
         tracing::debug!(%code, reason, "a token request was refused before its client was authenticated");
         self.gate.count_stranger(code);
+    }
+}
+
+impl App {
+    /// The workloads that an agent is. What is declared of Ambit's own trust domain counts for nothing: there the name
+    /// decides.
+    fn workloads(&self, name: &AgentName, agent: &Agent) -> impl Iterator<Item = SpiffeId> {
+        let own = &self.settings.trust_domain;
+        let declared = agent.credentials.spiffe_id.clone();
+        std::iter::once(own.agent(name)).chain(declared.filter(|id| id.domain() != own))
     }
 }

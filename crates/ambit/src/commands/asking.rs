@@ -199,6 +199,11 @@ fn agent(command: Agent) -> anyhow::Result<(PathBuf, Request, People)> {
         Agent::Key { agent, export: cli::KeyForm::Jwk, data } => {
             (data.data, Request::AgentKey { agent }, |value| value.to_string())
         }
+        Agent::Cert { agent, csr, data } => {
+            let place = || format!("`--csr {}` cannot be read", csr.display());
+            let csr = std::fs::read_to_string(&csr).with_context(place)?;
+            (data.data, Request::AgentCert { agent, csr }, |value| member(value, "certificate"))
+        }
         other @ Agent::Review(_) => anyhow::bail!("`{other:?}` is no question to a gate"),
     })
 }

@@ -52,6 +52,8 @@ pub(crate) enum Request {
     OwnerList,
     /// An agent's development key, with its private part.
     AgentKey { agent: String },
+    /// A certificate for a key of an agent.
+    AgentCert { agent: String, csr: String },
     /// Opens a task.
     TaskOpen {
         agent: String,

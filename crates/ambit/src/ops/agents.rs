@@ -5,10 +5,7 @@ use crate::app::{
     App, Control,
     registry::{self, Ground, Living},
 };
-use model::{
-    Timestamp,
-    declared::{Agent, Proof},
-};
+use model::{Timestamp, declared::Agent};
 use policy::{AgentEntry, registry::Snapshot};
 use serde_json::{Value, json};
 
@@ -88,7 +85,7 @@ fn row(app: &App, entry: &AgentEntry) -> Value {
         "boundary": boundary.as_str(),
         "users": users.as_ref().map(ToString::to_string),
         "version": entry.version.to_string(),
-        "proof": match credentials.proof { Proof::Dpop => "dpop", Proof::None => "none" },
+        "proof": credentials.proof.as_str(),
         "keys": credentials.keys.as_deref().unwrap_or("(made by dev)"),
         "ttl": credentials.ttl.to_string(),
         "frozen": frozen,

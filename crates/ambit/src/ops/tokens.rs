@@ -29,7 +29,8 @@ pub(super) async fn issue(
     let declared = world.compiled.agent(&name).map(|entry| entry.declared.credentials.proof);
     let (key, bind_to) = match declared {
         Some(Proof::Dpop) | None => bound_to(app, &name)?,
-        Some(Proof::None) => (None, None),
+        // The token service says that it needs the certificate.
+        Some(Proof::None | Proof::Mtls) => (None, None),
     };
     let request = LocalRequest {
         agent: name.clone(),
@@ -45,7 +46,7 @@ pub(super) async fn issue(
     let proof = key.map(|key| proof(app, &key, &issued.token, (url, method))).transpose()?;
     Ok(json!({
         "token": issued.token,
-        "type": if issued.bound { "DPoP" } else { "Bearer" },
+        "type": if issued.by_proof { "DPoP" } else { "Bearer" },
         "id": issued.id.to_string(),
         "agent": name.as_str(),
         "audience": audience,
@@ -57,7 +58,7 @@ pub(super) async fn issue(
     }))
 }
 
-fn issuer(app: &Arc<App>) -> anyhow::Result<Issuer> {
+pub(super) fn issuer(app: &Arc<App>) -> anyhow::Result<Issuer> {
     let settings = issuer::Settings::new(&app.settings.base_url, true)?;
     Ok(Issuer::new(app.clone(), app.store.journal().clone(), settings))
 }

@@ -28,6 +28,7 @@ const CALLS: &str = "^[1-9][0-9]*/([1-9][0-9]*)?[smhd]$";
 const ROUTE: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\\S*$";
 const BEFORE: &str = "^(dry_run(:[A-Za-z_][A-Za-z0-9_-]{0,63})?|(pdp|webhook):[a-z0-9][a-z0-9_-]{0,62}|require:[A-Za-z_][A-Za-z0-9_-]{0,63})$";
 const AFTER: &str = "^(mask(:(/([^~/]|~0|~1)*)+)?|notify(:[a-z0-9][a-z0-9_-]{0,62})?|sample(:([1-9][0-9]?|100)%)?)$";
+const SPIFFE: &str = "^spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
 const ANY: &str = "";
 
 const NAMES: Form = Map(NAME, &Text(ANY));
@@ -182,10 +183,16 @@ pub(crate) static CREDENTIALS: Shape = Shape {
         key(
             "proof",
             Optional,
-            OneOf(&[Words(&["dpop", "none"]), Later(&Words(&["mtls"]))]),
-            "What a token is bound to; `dpop` if absent, `none` for a bearer token.",
+            Words(&["dpop", "mtls", "none"]),
+            "What a token is bound to; `dpop` if absent, `mtls` for the connection's certificate, `none` for a bearer token.",
         ),
         key("keys", Optional, Text(ANY), "File with the agent's public keys (JWKS)."),
+        key(
+            "spiffe_id",
+            Optional,
+            Text(SPIFFE),
+            "Workload of a foreign trust domain (`--trust-bundle`) whose certificates are its own, too.",
+        ),
         key("ttl", Optional, Text(DURATION), "Life of its tokens: 15m if absent, at most 1h."),
         key(
             "max_age",

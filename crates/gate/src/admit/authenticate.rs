@@ -94,6 +94,7 @@ fn verify(
         scheme: credential.scheme,
         token: credential.token(),
         proof: credential.proof.as_deref(),
+        certificate: credential.certificate(),
         method: &credential.method,
         url: &credential.url,
         audience: &door,

@@ -448,7 +448,8 @@ fn unasked(gate: &Gate, way: Way, head: &Parts) -> Visit {
 
 fn credential_of(gate: &Gate, head: &Parts) -> Option<Credential> {
     let url = format!("{}{}", gate.settings().base_url, head.uri.path());
-    credential::read(&head.headers, head.method.as_str(), url)
+    let read = credential::read(&head.headers, head.method.as_str(), url);
+    read.map(|credential| credential.over(&head.extensions))
 }
 
 /// The task reference of a call. One that cannot be read, or two that differ, name a task that does not exist: the

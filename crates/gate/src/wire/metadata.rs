@@ -25,6 +25,7 @@ pub(super) fn resource(gate: &Gate, method: &Method, path: &str) -> Option<Respo
         ("bearer_methods_supported", list(&["header"])),
         ("dpop_signing_alg_values_supported", list(&["EdDSA", "ES256"])),
         ("resource", Value::String(format!("{}/{door}", settings.base_url))),
+        ("tls_client_certificate_bound_access_tokens", Value::Bool(settings.mtls)),
     ]);
     let mut response = Response::new(full(metadata.to_bytes()));
     let json = HeaderValue::from_static("application/json");

@@ -1,6 +1,6 @@
 //! The agents' listener: one accept loop, the two doors branched off before anything else, the rest to the issuer.
 
-use super::{Body, credential, http as http_door, mcp, metadata};
+use super::{Body, credential, http as http_door, mcp, metadata, tls::Tls};
 use crate::{Gate, limits};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -8,11 +8,13 @@ use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
+use identity::Certificate;
 use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
 use tokio::{
-    net::TcpListener,
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
     sync::{Notify, Semaphore},
 };
 
@@ -22,7 +24,7 @@ pub type Others = Arc<
 >;
 
 /// Serves until the gate stops, then lets open connections finish.
-pub async fn serve(gate: Arc<Gate>, listener: TcpListener, others: Others) {
+pub async fn serve(gate: Arc<Gate>, listener: TcpListener, tls: Option<Arc<Tls>>, others: Others) {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
     loop {
@@ -39,33 +41,67 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, others: Others) {
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        let began = Arc::new(Notify::new());
-        let service = {
-            let (gate, others, began) =
-                (Arc::clone(&gate), Arc::clone(&others), Arc::clone(&began));
-            hyper::service::service_fn(move |request| {
-                began.notify_one();
-                let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
-                async move { Ok::<_, Infallible>(route(&gate, &others, request).await) }
-            })
+        let visit = Visit {
+            gate: Arc::clone(&gate),
+            others: Arc::clone(&others),
+            watcher: graceful.watcher(),
+            certificate: None,
         };
-        let builder = builder();
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let watched = graceful.watch(connection);
+        let tls = tls.clone();
         tokio::spawn(async move {
-            tokio::select! {
-                ended = watched => {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended badly");
-                    }
-                }
-                () = silence(&began) => tracing::debug!("a connection that asked for nothing was closed"),
+            match tls {
+                None => visit.attend(stream).await,
+                Some(tls) => visit.attend_within(&tls, stream).await,
             }
             drop(permit);
         });
     }
     drop(listener);
     let _timed_out = tokio::time::timeout(limits::DRAIN, graceful.shutdown()).await.is_err();
+}
+
+/// What one connection needs.
+struct Visit {
+    gate: Arc<Gate>,
+    others: Others,
+    watcher: Watcher,
+    certificate: Option<Arc<Certificate>>,
+}
+
+impl Visit {
+    /// Shakes hands first; who does not in time, or not in TLS, is let go without a word.
+    async fn attend_within(self, tls: &Tls, stream: TcpStream) {
+        match tokio::time::timeout(limits::HEADER_TIME, tls.accept(stream)).await {
+            Ok(Ok((stream, certificate))) => Visit { certificate, ..self }.attend(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Visit { gate, others, watcher, certificate } = self;
+        let began = Arc::new(Notify::new());
+        let service = {
+            let began = Arc::clone(&began);
+            hyper::service::service_fn(move |mut request: Request<Incoming>| {
+                began.notify_one();
+                if let Some(certificate) = &certificate {
+                    request.extensions_mut().insert(Arc::clone(certificate));
+                }
+                let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
+                async move { Ok::<_, Infallible>(route(&gate, &others, request).await) }
+            })
+        };
+        let connection = builder().serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            ended = watcher.watch(connection) => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended badly");
+                }
+            }
+            () = silence(&began) => tracing::debug!("a connection that asked for nothing was closed"),
+        }
+    }
 }
 
 /// Completes if no request begins in time. The time-out of request heads begins with their first bytes only.

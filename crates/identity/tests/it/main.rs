@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod assertions;
+mod certificates;
 mod foreign;
 mod forge;
 mod keys;

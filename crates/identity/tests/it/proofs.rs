@@ -263,6 +263,7 @@ fn shown(bound: bool, audience: &str) -> Shown {
             expires: at(300),
             bound,
             delegation: identity::Delegation::default(),
+            certificate: None,
         })
         .unwrap();
     let verified = Arc::new(Verified::verify(&token, &keys, ISSUER, now()).unwrap());
@@ -285,6 +286,7 @@ impl Shown {
             scheme,
             token: &self.token,
             proof,
+            certificate: None,
             method: "POST",
             url: DOOR,
             audience: DOOR,

@@ -15,11 +15,16 @@ fn later(seconds: i64) -> Timestamp {
     NOW.after(Duration::seconds(seconds))
 }
 
+/// Two keys, out of the documents that they are kept as.
+fn kept(issuer: Algorithm, agent: Algorithm) -> (SigningKey, AgentKey) {
+    let signing = SigningKey::from_random(issuer, &[7; 32]).unwrap();
+    let key = AgentKey::from_random(agent, &[9; 32]).unwrap();
+    let signing = SigningKey::from_pkcs8(issuer, signing.pkcs8()).unwrap();
+    (signing, AgentKey::from_pkcs8(agent, key.pkcs8()).unwrap())
+}
+
 fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
-    let signing = SigningKey::from_random(issuer_algorithm, &[7; 32]).unwrap();
-    let signing = SigningKey::from_pkcs8(issuer_algorithm, signing.pkcs8()).unwrap();
-    let key = AgentKey::from_random(agent_algorithm, &[9; 32]).unwrap();
-    let key = AgentKey::from_pkcs8(agent_algorithm, key.pkcs8()).unwrap();
+    let (signing, key) = kept(issuer_algorithm, agent_algorithm);
     let mut keys = VerificationKeys::new();
     assert!(keys.insert(signing.public().clone(), Validity::ALWAYS));
     let (agent, user) = (Name::new("helpdesk").unwrap(), UserName::new("ana").unwrap());
@@ -39,6 +44,7 @@ fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
             expires: later(300),
             bound: true,
             delegation: identity::Delegation::default(),
+            certificate: None,
         })
         .unwrap();
     let verified = Arc::new(Verified::verify(&token, &keys, ISSUER, NOW).unwrap());
@@ -57,6 +63,7 @@ fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
         scheme: Scheme::Dpop,
         token: &token,
         proof: Some(&proof),
+        certificate: None,
         method: "POST",
         url: DOOR,
         audience: DOOR,
@@ -131,6 +138,7 @@ fn a_minted_token_has_its_golden_bytes() {
             expires: later(300),
             bound: true,
             delegation: identity::Delegation::default(),
+            certificate: None,
         })
         .unwrap();
     let golden = include_str!("../fixtures/minted.jwt");
@@ -155,6 +163,7 @@ fn what_must_not_be_minted_is_refused() {
         expires: later(3600),
         bound: false,
         delegation: identity::Delegation::default(),
+        certificate: None,
     };
     assert!(signing.mint(&good).is_ok());
     let refused = |grant: Grant<'_>| signing.mint(&grant).unwrap_err();

@@ -36,6 +36,7 @@ fn check(case: &Value) {
         scheme: Scheme::Dpop,
         token,
         proof: Some(proof),
+        certificate: None,
         method: "POST",
         url: DOOR,
         audience: DOOR,

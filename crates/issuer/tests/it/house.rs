@@ -5,15 +5,18 @@ use canonical::{Limits, Value};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{
-    AgentKey, AgentKeys, Algorithm, AssertionClaims, NonceKey, ProofClaims, SigningKey, Validity,
-    VerificationKeys,
+    AgentKey, AgentKeys, Algorithm, AssertionClaims, Authority, Certificate, NonceKey, ProofClaims,
+    SigningKey, SigningRequest, Validity, VerificationKeys,
 };
-use issuer::{Directory, Issuer, RegisteredAgent, Settings, TaskGrant, router};
+use issuer::{
+    Certified, Directory, IssueError, Issuer, RegisteredAgent, Settings, TaskGrant, router,
+};
 use ledger::{
     DataKey, Entropy, Journal, Kek, KeyId, Keyring, Leaf, Stamp, Writer, disclose, subject_digest,
 };
 use model::{
-    ActionId, AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
+    ActionId, AgentName, Code, Digest, Duration, Name, PartyName, SpiffeId, TaskId, Timestamp,
+    TrustDomain, UpstreamName,
     declared::Proof,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
@@ -30,6 +33,7 @@ use tower::ServiceExt as _;
 pub(crate) const ISSUER: &str = "http://127.0.0.1:8400";
 pub(crate) const TOKEN: &str = "http://127.0.0.1:8400/oauth/token";
 pub(crate) const TICKETS: &str = "http://127.0.0.1:8400/mcp/tickets";
+pub(crate) const DOMAIN: &str = "ambit.test";
 pub(crate) const NOW: i64 = 1_795_000_000;
 
 pub(crate) fn at(seconds: i64) -> Timestamp {
@@ -58,12 +62,40 @@ pub(crate) struct Fake {
     signing: Arc<SigningKey>,
     keys: Arc<VerificationKeys>,
     nonces: NonceKey,
+    pub(crate) authority: Authority,
     drawn: AtomicU64,
 }
 
 impl Directory for Fake {
     fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>> {
         self.world.lock().unwrap().agents.get(name).cloned().map(Arc::new)
+    }
+
+    fn agent_of(&self, id: &SpiffeId) -> Option<AgentName> {
+        let world = self.world.lock().unwrap();
+        let of = |(name, agent): (&AgentName, &RegisteredAgent)| {
+            agent.workloads.contains(id).then(|| name.clone())
+        };
+        world.agents.iter().find_map(of)
+    }
+
+    fn certify(
+        &self,
+        agent: &AgentName,
+        request: &SigningRequest,
+    ) -> Result<Certified, IssueError> {
+        let domain = TrustDomain::new(DOMAIN).unwrap();
+        let signed = self
+            .authority
+            .sign(request, &domain.agent(agent), [7; 16], (self.now(), Duration::seconds(3_600)))
+            .map_err(IssueError::Request)?;
+        Ok(Certified {
+            certificate: signed.pem,
+            authority: self.authority.pem(),
+            spiffe_id: domain.agent(agent),
+            key: request.key_thumbprint().to_owned(),
+            expires: signed.not_after,
+        })
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {
@@ -172,6 +204,7 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
     RegisteredAgent {
         may_act: Vec::new(),
         aged: BTreeSet::new(),
+        workloads: [TrustDomain::new(DOMAIN).unwrap().agent(&name(agent))].into(),
         version: Digest([5; 32]),
         owner: PartyName::parse("group:it").unwrap(),
         keys: Arc::new(AgentKeys::of(agent_key(agent).public().clone())),
@@ -181,6 +214,11 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
             .map(|(url, upstream)| (url.to_owned(), Some(UpstreamName::new(upstream).unwrap())))
             .into(),
     }
+}
+
+/// The authority for agents' certificates.
+fn authority() -> Authority {
+    Authority::make(&TrustDomain::new(DOMAIN).unwrap(), &[31; 32], [1; 16], at(0)).unwrap()
 }
 
 impl House {
@@ -211,7 +249,8 @@ impl House {
         };
         let world = Mutex::new(world);
         let (keys, nonces) = (Arc::new(keys), nonce_key());
-        let fake = Arc::new(Fake { world, signing, keys, nonces, drawn: AtomicU64::new(1) });
+        let (authority, drawn) = (authority(), AtomicU64::new(1));
+        let fake = Arc::new(Fake { world, signing, keys, nonces, authority, drawn });
         let settings = Settings::new(ISSUER, true).unwrap();
         let router = router(fake.clone(), journal.clone(), settings);
         House { fake, journal, task, router, contents, kek, writer: Some(writer) }
@@ -290,6 +329,16 @@ impl House {
         Answer { status: head.status, headers: head.headers, body }
     }
 
+    /// The metadata of an issuer with or without TLS.
+    pub(crate) async fn metadata(&self, mtls: bool) -> String {
+        let settings = Settings::new(ISSUER, true).unwrap().with_mtls(mtls);
+        let router = router(self.fake.clone(), self.journal.clone(), settings);
+        let request = Request::get("/.well-known/oauth-authorization-server");
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     /// Sends what an agent asks the token endpoint for.
     pub(crate) async fn ask(&self, ask: &Ask) -> Answer {
         self.send(ask.request()).await
@@ -324,6 +373,7 @@ pub(crate) struct Ask {
     pub(crate) path: &'static str,
     pub(crate) parameters: Vec<(&'static str, String)>,
     pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) certificate: Option<Arc<Certificate>>,
 }
 
 /// A client assertion of the agent.
@@ -371,10 +421,22 @@ impl Ask {
 
     /// A request of an authenticated client.
     pub(crate) fn authenticated(path: &'static str, agent: &str, jti: &str) -> Ask {
-        let kind = "application/x-www-form-urlencoded".to_owned();
-        Ask { path, parameters: Vec::new(), headers: vec![("content-type", kind)] }
+        Ask::plain(path)
             .with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
             .with("client_assertion", &assertion(agent, jti))
+    }
+
+    /// A form without anything.
+    pub(crate) fn plain(path: &'static str) -> Ask {
+        let kind = "application/x-www-form-urlencoded".to_owned();
+        let headers = vec![("content-type", kind)];
+        Ask { path, parameters: Vec::new(), headers, certificate: None }
+    }
+
+    /// The same over a connection with a certificate.
+    pub(crate) fn over(mut self, certificate: &Arc<Certificate>) -> Ask {
+        self.certificate = Some(certificate.clone());
+        self
     }
 
     /// Sets a parameter.
@@ -410,7 +472,11 @@ impl Ask {
             .headers
             .iter()
             .fold(request, |request, (name, value)| request.header(*name, value));
-        request.body(Body::from(form)).unwrap()
+        let mut request = request.body(Body::from(form)).unwrap();
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        request
     }
 }
 

@@ -54,11 +54,7 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
     };
     let more = b.may_act.iter().any(|actor| !a.may_act.contains(actor));
     found.compare("may_act", name, (&actors(a), &actors(b)), Direction::growing(more));
-    let proof = |proof: Proof| match proof {
-        Proof::Dpop => "dpop".to_owned(),
-        Proof::None => "none".to_owned(),
-    };
-    let (from, to) = (proof(a.credentials.proof), proof(b.credentials.proof));
+    let (from, to) = (a.credentials.proof.as_str(), b.credentials.proof.as_str());
     let weaker = b.credentials.proof == Proof::None;
     found.compare("proof", name, (&from, &to), Direction::growing(weaker));
     let (from, to) = (or_none(a.credentials.keys.as_ref()), or_none(b.credentials.keys.as_ref()));
@@ -70,6 +66,8 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
         (Some(from), Some(to)) => to > from,
     };
     found.compare("max_age", name, (&age(a), &age(b)), Direction::growing(older));
+    let spiffe = |agent: &Agent| or_none(agent.credentials.spiffe_id.as_ref());
+    found.compare("spiffe_id", name, (&spiffe(a), &spiffe(b)), widens);
     longer("ttl", name, (a.credentials.ttl, b.credentials.ttl), found);
     let until = |agent: &Agent| or_none(agent.observe_until.as_ref());
     let later = b.observe_until > a.observe_until;

@@ -37,6 +37,7 @@ fn actor(compiled: &Compiled, one: &Try) -> Actor {
         expires: NOW.after(Duration::seconds(300)),
         bound: true,
         delegation: identity::Delegation::default(),
+        certificate: None,
     });
     let token = token.unwrap();
     let claims = ProofClaims {
@@ -52,6 +53,7 @@ fn actor(compiled: &Compiled, one: &Try) -> Actor {
         scheme: Scheme::Dpop,
         token: &token,
         proof: Some(&proof),
+        certificate: None,
         method: "POST",
         url: DOOR,
         audience: DOOR,

@@ -50,12 +50,7 @@ fn agent(boundary: &str, only: Option<&[&str]>, users: Option<PartyName>, line: 
         boundary: name(boundary),
         only: only.map(|only| only.iter().map(|text| pattern(text)).collect()),
         users,
-        credentials: Credentials {
-            proof: Proof::None,
-            keys: None,
-            ttl: Duration::seconds(900),
-            max_age: None,
-        },
+        credentials: Credentials { proof: Proof::None, ..Credentials::default() },
         observe_until: None,
         governance: model::declared::Governance::default(),
         may_act: Vec::new(),

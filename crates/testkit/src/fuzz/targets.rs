@@ -171,6 +171,7 @@ fn minted() -> &'static (String, VerificationKeys) {
             expires: NOW.after(Duration::seconds(300)),
             bound: false,
             delegation: identity::Delegation::default(),
+            certificate: None,
         });
         (token.expect("a token"), keys)
     })

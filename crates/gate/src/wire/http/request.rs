@@ -20,7 +20,8 @@ pub(super) async fn read(
     let path = parts.uri.path();
     let (upstream, rest) = split(path).ok_or(Refusal::new(Code::NotInCatalog, trace))?;
     let url = format!("{}{path}", gate.settings().base_url);
-    let credential = credential::read(&parts.headers, parts.method.as_str(), url);
+    let credential = credential::read(&parts.headers, parts.method.as_str(), url)
+        .map(|credential| credential.over(&parts.extensions));
     let task = credential::task_of(&parts.headers)
         .map_err(|detail| wrong(Code::ProtocolInvalid, detail))?;
     let segments = segments(rest).map_err(|detail| wrong(Code::ProtocolInvalid, detail))?;
