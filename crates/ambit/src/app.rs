@@ -12,7 +12,11 @@ pub(crate) mod world;
 pub(crate) use keys::{Old, agent_key_name};
 pub(crate) use vault::Vault;
 
-use crate::{dev::Proposals, settings::Settings};
+use crate::{
+    dev::Proposals,
+    server,
+    settings::{Form, Settings},
+};
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use canonical::Value;
@@ -50,6 +54,9 @@ impl Entropy for SystemEntropy {
         }
     }
 }
+
+/// The row of control state that says that `server run` made this data directory.
+const PRODUCTION: &str = "form/production";
 
 /// The parts of a running gate, or of a command that opened the data directory itself.
 pub(crate) struct App {
@@ -94,7 +101,8 @@ impl App {
                 format!("the data directory `{}` cannot be opened", settings.data.display())
             })?;
         let store = Arc::new(store);
-        let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref()).await?;
+        let form = form_of(&store, settings.form)?;
+        let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref(), form).await?;
         let world = world::build(&store, clock.now())?;
         let handle_key = keys::shared_key(&store, entropy.as_ref(), keys::HANDLES)?;
         let nonce_key = keys::shared_key(&store, entropy.as_ref(), keys::NONCES)?;
@@ -114,11 +122,12 @@ impl App {
             settings: gate::Settings {
                 issuer: base_url.clone(),
                 base_url,
-                development: true,
+                development: form.is_development(),
                 mtls: settings.tls.is_some(),
                 handle_key,
                 nonce_key: identity::NonceKey::new(&nonce_key),
                 nonces_demanded: settings.nonces_demanded,
+                own_user: (form == Form::Production).then_some(server::is_own_user),
                 guards: settings.guards,
             },
             world,
@@ -130,18 +139,14 @@ impl App {
                 gate.revoke(world::revoked(state));
             }
         }));
-        let left_open = store.recovered();
-        let closed = gate::settle::recover(&gate, left_open).await;
-        if closed > 0 {
-            tracing::warn!(closed, "entries left open by an earlier run were closed as unknown");
-        }
+        close_what_was_left(&store, &gate).await;
         let signing = ArcSwap::from(Arc::new(signing));
         Ok(Arc::new(App {
             store,
             gate,
             clock,
             entropy,
-            settings,
+            settings: Settings { form, ..settings },
             signing,
             authority: ArcSwapOption::empty(),
             certifying: tokio::sync::Mutex::new(()),
@@ -178,6 +183,7 @@ impl App {
 
     /// Changes control state that no decision reads: nothing is published anew.
     async fn record(&self, what: Control) -> anyhow::Result<()> {
+        let what = Marked { form: self.settings.form, what };
         let pending = self.store.journal().append(what, self.stamp());
         let pending = pending.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
         let durable = pending.await.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
@@ -224,25 +230,54 @@ pub(crate) struct Control {
     pub(crate) changes: Vec<StateChange>,
 }
 
-impl Recordable for Control {
+/// A change with the form that the gate runs in.
+struct Marked {
+    form: Form,
+    what: Control,
+}
+
+impl Recordable for Marked {
     fn kind(&self) -> RecordKind {
         RecordKind::Control
     }
 
     fn parts(&self) -> Parts {
-        let keys = self.changes.iter().map(|change| Value::String(change.key.clone())).collect();
+        let keys =
+            self.what.changes.iter().map(|change| Value::String(change.key.clone())).collect();
         let envelope = gate::json::object([
-            ("boundary", "development".into()),
+            ("boundary", self.form.as_str().into()),
             ("changes", Value::Array(keys)),
-            ("reason", self.reason.as_str().into()),
+            ("reason", self.what.reason.as_str().into()),
             ("v", Value::Integer(1)),
-            ("what", self.what.into()),
+            ("what", self.what.what.into()),
         ]);
         Parts { envelope: envelope.to_bytes(), ..Parts::default() }
     }
 
     fn changes(&self) -> Vec<StateChange> {
-        self.changes.clone()
+        self.what.changes.clone()
+    }
+}
+
+/// The form that a data directory was made in. What `dev` made holds agents' keys that whoever ran it could read; what
+/// `server run` made is not opened by `dev`, which would answer for it at a terminal.
+fn form_of(store: &Store, asked: Form) -> anyhow::Result<Form> {
+    let state = store.state();
+    if state.rows.contains_key(PRODUCTION) {
+        return Ok(Form::Production);
+    }
+    anyhow::ensure!(
+        asked == Form::Development || state.rows.is_empty(),
+        "this data directory was made by `ambit dev`, so its keys may be known to others: start `ambit server run` with an empty one"
+    );
+    Ok(asked)
+}
+
+/// Closes the entries that an earlier run left open.
+async fn close_what_was_left(store: &Store, gate: &Arc<Gate>) {
+    let closed = gate::settle::recover(gate, store.recovered()).await;
+    if closed > 0 {
+        tracing::warn!(closed, "entries left open by an earlier run were closed as unknown");
     }
 }
 

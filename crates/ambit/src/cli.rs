@@ -81,6 +81,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Run the gateway on this machine for development (loopback, as you)
     Dev(Dev),
+    /// Run the gateway in production, as a user that no agent runs as
+    #[command(subcommand)]
+    Server(Server),
     /// Check ambit.yaml and its policies
     Validate(Declared),
     /// Run the cases of `tests:`
@@ -268,6 +271,25 @@ pub(crate) struct Tls {
     /// Certificate authorities (PEM) of a foreign trust domain, for agents with a `spiffe_id` of it; may be repeated
     #[arg(long, value_name = "NAME=FILE", value_parser = crate::settings::trust_bundle)]
     pub(crate) trust_bundle: Vec<(model::TrustDomain, PathBuf)>,
+}
+
+/// `ambit server …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Server {
+    /// Check what it rests on, then serve until told to stop
+    #[command(
+        after_help = "It does not start while another user of this machine can read or change the data directory, the declared state or \
+                      the secrets, and it answers no process of its own user. Nothing is asked at a terminal, no key is made for an \
+                      agent, and files come into force by `ambit apply` alone."
+    )]
+    Run(ServerRun),
+}
+
+/// `ambit server run`
+#[derive(Args, Debug)]
+pub(crate) struct ServerRun {
+    #[command(flatten)]
+    pub(crate) gate: Dev,
 }
 
 /// A guard of the gate that a test can do without.

@@ -14,7 +14,8 @@ use crate::{
     exit::Exit,
     logs,
     output::{Gone, Output},
-    settings::{Settings, TlsFiles},
+    server,
+    settings::{Form, Settings, TlsFiles},
     standin,
 };
 use clap::CommandFactory as _;
@@ -22,10 +23,17 @@ use clap::CommandFactory as _;
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Exit> {
     let input = if cli.global.no_input { typed::Input::Never } else { typed::Input::Terminal };
-    logs::start(cli.global.verbose, cli.global.quiet, matches!(cli.command, Command::Dev(_)));
+    logs::start(
+        cli.global.verbose,
+        cli.global.quiet,
+        matches!(cli.command, Command::Dev(_) | Command::Server(_)),
+    );
     match cli.command {
         Command::Demo(options) => Box::pin(demo::run(options, output)).await,
-        Command::Dev(options) => Box::pin(develop(options, output)).await,
+        Command::Dev(options) => Box::pin(serve(options, Form::Development, output)).await,
+        Command::Server(cli::Server::Run(options)) => {
+            Box::pin(serve(options.gate, Form::Production, output)).await
+        }
         Command::Bridge(options) => bridge::run(options, output).await,
         Command::Run(options) => bridge::launch(options, output).await,
         Command::Validate(declared) => files::validate(&declared, output),
@@ -71,7 +79,7 @@ pub(crate) fn failed(error: &anyhow::Error, output: &Output) -> Exit {
     exit
 }
 
-async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
+async fn serve(options: cli::Dev, form: Form, output: &Output) -> anyhow::Result<Exit> {
     let mut guards = gate::Guards::default();
     match options.guard_off {
         None => {}
@@ -86,6 +94,7 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
     let database = database::find(&options.data.data, options.database_url.as_deref())?;
     let tls = options.tls;
     let settings = Settings {
+        form,
         config: options.config,
         database,
         data: options.data.data,
@@ -103,7 +112,7 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
         guards,
     };
     if !options.until_stdin_closes {
-        return dev::run(settings, output).await;
+        return run_as(settings, output).await;
     }
     tokio::spawn(async {
         standin::stdin_closes().await;
@@ -114,6 +123,13 @@ async fn develop(options: cli::Dev, output: &Output) -> anyhow::Result<Exit> {
             tracing::error!("this process cannot tell itself to stop");
         }
     });
+    run_as(settings, output).await
+}
+
+async fn run_as(settings: Settings, output: &Output) -> anyhow::Result<Exit> {
+    if settings.form == Form::Production {
+        server::check(&settings)?;
+    }
     dev::run(settings, output).await
 }
 

@@ -11,7 +11,7 @@ use crate::{
     database,
     exit::Exit,
     limits, ops,
-    settings::{Settings, TRUST_DOMAIN},
+    settings::{Form, Settings, TRUST_DOMAIN},
 };
 use anyhow::Context as _;
 use messages::Reply;
@@ -210,6 +210,7 @@ async fn answer_alone(
 fn alone(data: &Path, base_url: Option<&str>) -> anyhow::Result<Settings> {
     let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     Ok(Settings {
+        form: Form::Development,
         config: PathBuf::from("ambit.yaml"),
         data: data.to_owned(),
         database: database::find(data, None)?,

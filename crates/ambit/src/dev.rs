@@ -1,4 +1,5 @@
-//! `ambit dev`: everything in one process, on loopback, as the user who starts it.
+//! `ambit dev`, everything in one process, on loopback, as the user who starts it; and `ambit server run` of it what a
+//! server needs.
 
 mod api;
 mod operations;
@@ -11,7 +12,12 @@ pub(crate) use pins::pin;
 pub(crate) use watch::Proposals;
 
 use crate::{
-    app::App, config, control, exit::Exit, limits, ops, output::Output, settings::Settings,
+    app::{App, registry::Ground},
+    config, control,
+    exit::Exit,
+    limits, ops,
+    output::Output,
+    settings::{Form, Settings},
 };
 use anyhow::Context as _;
 use http::{Request, Response};
@@ -22,6 +28,7 @@ use tower::ServiceExt as _;
 
 /// Starts, applies the files, serves until told to stop.
 pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Result<Exit> {
+    let form = settings.form;
     refuse_public(&settings)?;
     let agents = bind(settings.listen, "--listen").await?;
     let operators = bind(settings.ops_listen, "--ops-listen").await?;
@@ -29,22 +36,29 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     settings.ops_listen = operators.local_addr()?;
     name(&mut settings)?;
     let look = watch::look(&config::main_file(&settings.config), &config::Files::default());
-    let loaded = config::load(&settings.config)?;
     let (environment, owner_term) = (settings.environment.clone(), settings.owner_term);
     let app = App::open(settings).await?;
-    app.settle_ground(environment, owner_term).await?;
-    pins::pin_new(&app, &loaded.declared).await;
-    if ops::was_rolled_back(&app, &loaded.files) {
-        output.talk(&format!(
-            "`{}` is what was rolled back from, and is not applied: `ambit export` writes what is in force, `ambit apply` takes the file all the same",
-            loaded.files.path
-        ))?;
-    } else {
-        ops::apply_files(&app, &loaded).await?;
-    }
-    app.confirm_in_sandbox(&app.gate.world().compiled.declared().clone()).await?;
-    app.register().await?;
-    app.ensure_agent_keys().await?;
+    anyhow::ensure!(
+        form == app.settings.form,
+        "this data directory is of `ambit server run`: `ambit dev` does not open it"
+    );
+    // A server that was never told where it stands is not a sandbox.
+    let stands = environment.or_else(|| first_place(&app));
+    app.settle_ground(stands, owner_term).await?;
+    let files = match form {
+        Form::Development => {
+            let files = take_files(&app, output).await?;
+            app.confirm_in_sandbox(&app.gate.world().compiled.declared().clone()).await?;
+            app.register().await?;
+            app.ensure_agent_keys().await?;
+            Some(files)
+        }
+        Form::Production => {
+            take_first_files(&app, output).await?;
+            app.register().await?;
+            None
+        }
+    };
     let tls = tls::open(&app).await?;
     // Open before anything says ready: a command that finds no socket opens the data directory itself.
     let commands = control::listen(&app);
@@ -57,9 +71,11 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
     tasks.spawn(control::serve(Arc::clone(&app), commands, stop.clone()));
     crate::follow::start(&app, &tasks, &stop);
-    tasks.spawn(terminal::answer(Arc::clone(&app), stop.clone()));
-    let watched = watch::watch(Arc::clone(&app), (look, loaded.files), *output, stop.clone());
-    tasks.spawn(watched);
+    if let Some(files) = files {
+        tasks.spawn(terminal::answer(Arc::clone(&app), stop.clone()));
+        let watched = watch::watch(Arc::clone(&app), (look, files), *output, stop.clone());
+        tasks.spawn(watched);
+    }
     tasks.spawn(upkeep(Arc::clone(&app), stop.clone()));
     tasks.spawn(keep_registry(Arc::clone(&app), stop.clone()));
     announce(&app, output)?;
@@ -73,14 +89,62 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     Ok(Exit::Ok)
 }
 
-/// `dev` is no boundary, so it does not leave the machine.
-fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
-    for address in [settings.listen, settings.ops_listen] {
-        anyhow::ensure!(
-            address.ip().is_loopback(),
-            "`{address}` is not a loopback address: `ambit dev` is for one machine, listen on 127.0.0.1"
-        );
+/// Where a server stands that nobody has told: drafts do not act there.
+fn first_place(app: &App) -> Option<model::Name> {
+    let unsettled = Ground::of(&app.store.state()).environment.is_none();
+    let server = app.settings.form == Form::Production;
+    (server && unsettled).then(|| model::Name::new(gate::registry::PRODUCTION).ok()).flatten()
+}
+
+/// Takes the files into force, but for those that were rolled back from.
+async fn take_files(app: &Arc<App>, output: &Output) -> anyhow::Result<config::Files> {
+    let loaded = config::load(&app.settings.config)?;
+    pins::pin_new(app, &loaded.declared).await;
+    if ops::was_rolled_back(app, &loaded.files) {
+        output.talk(&format!(
+            "`{}` is what was rolled back from, and is not applied: `ambit export` writes what is in force, `ambit apply` takes the file all the same",
+            loaded.files.path
+        ))?;
+    } else {
+        ops::apply_files(app, &loaded).await?;
     }
+    Ok(loaded.files)
+}
+
+/// The first start takes the files into force; later it is `ambit apply` that does, so that a server comes up again
+/// whatever has become of its files.
+async fn take_first_files(app: &Arc<App>, output: &Output) -> anyhow::Result<()> {
+    if !ops::has_revision(app) {
+        return take_files(app, output).await.map(drop);
+    }
+    let found = config::load(&app.settings.config);
+    let differs = match &found {
+        Ok(loaded) if ops::are_in_force(app, &loaded.files) => return Ok(()),
+        Ok(loaded) => format!("`{}` is not what is in force", loaded.files.path),
+        Err(error) => format!("{error}\nin force is what was"),
+    };
+    Ok(output.talk(&format!(
+        "{differs}: `ambit diff` shows what it would change, `ambit apply` takes it"
+    ))?)
+}
+
+/// `dev` is no boundary, so it does not leave the machine; what a server says to agents leaves it in TLS, and what it
+/// says to operators not at all.
+fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
+    let operators = settings.ops_listen;
+    anyhow::ensure!(
+        operators.ip().is_loopback(),
+        "`{operators}` is not a loopback address: operators look on this machine, listen on 127.0.0.1"
+    );
+    let agents = settings.listen;
+    let why = match settings.form {
+        Form::Production if settings.tls.is_some() => return Ok(()),
+        Form::Production => {
+            "tokens do not leave the machine without TLS, give `--tls-cert` and `--tls-key`"
+        }
+        Form::Development => "`ambit dev` is for one machine, listen on 127.0.0.1",
+    };
+    anyhow::ensure!(agents.ip().is_loopback(), "`{agents}` is not a loopback address: {why}");
     Ok(())
 }
 
@@ -114,7 +178,8 @@ async fn bind(address: std::net::SocketAddr, flag: &str) -> anyhow::Result<TcpLi
 
 /// The token service and its metadata answer what is not a door.
 fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
-    let settings = issuer::Settings::new(&app.settings.base_url, true)?;
+    let settings =
+        issuer::Settings::new(&app.settings.base_url, app.settings.form.is_development())?;
     let settings = settings.with_mtls(app.settings.tls.is_some());
     let router = issuer::router(app.clone(), app.store.journal().clone(), settings);
     Ok(Arc::new(move |request: Request<Incoming>| {
@@ -133,11 +198,14 @@ fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
 fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
     let settings = &app.settings;
     let line = |text: &str| output.talk(text);
-    line(concat!(
-        "ambit ",
-        env!("CARGO_PKG_VERSION"),
-        " · development mode: it runs as you, and is no boundary against code that runs as you"
-    ))?;
+    line(match settings.form {
+        Form::Development => concat!(
+            "ambit ",
+            env!("CARGO_PKG_VERSION"),
+            " · development mode: it runs as you, and is no boundary against code that runs as you"
+        ),
+        Form::Production => concat!("ambit ", env!("CARGO_PKG_VERSION"), " · production"),
+    })?;
     line(&format!(
         "agents      {}   MCP at /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…, tokens at /oauth/token",
         settings.base_url
@@ -153,7 +221,7 @@ fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
             "OBSERVE     agent `{agent}` is not held back until {until}: what would be denied is recorded and passes"
         ))?;
     }
-    if let Some(agent) = world.compiled.agents().next() {
+    if let Some(agent) = world.compiled.agents().next().filter(|_| settings.form.is_development()) {
         line(&format!(
             "next        ambit token --agent {agent} --audience {}/mcp/UPSTREAM --data {}",
             settings.base_url,

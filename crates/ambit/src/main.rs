@@ -15,6 +15,7 @@ mod limits;
 mod logs;
 mod ops;
 mod output;
+mod server;
 mod settings;
 mod standin;
 mod views;

@@ -22,7 +22,7 @@ mod would;
 pub(crate) use apply::{How, apply_as, apply_files, compare};
 pub(crate) use ledger::{Verified, leave_key, verify};
 pub(crate) use review::Approval;
-pub(crate) use revisions::{are_in_force, was_rolled_back};
+pub(crate) use revisions::{are_in_force, has_revision, was_rolled_back};
 pub(crate) use traces::{envelope, records};
 
 use crate::{
@@ -53,10 +53,10 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         | Request::AgentInstances { .. }
         | Request::AgentDecommission { .. }
         | Request::AgentResidual { .. }
+        | Request::AgentCert { .. }
         | Request::OwnerKey { .. }
         | Request::OwnerConfirm { .. }
         | Request::OwnerList) => serve_registry(app, request).await,
-        Request::AgentCert { agent, csr } => certificates::sign(app, &agent, &csr).await,
         Request::TaskOpen { agent, intent, user, trigger, params } => {
             let asked =
                 tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
@@ -90,13 +90,7 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
             let since = moment(app, &since)?;
             would::report(app, &agent, since).await
         }
-        Request::Why { trace, agent, handle } => {
-            let of = match handle {
-                Some(handle) => Some(why::of_handle(app, &handle).await?),
-                None => trace,
-            };
-            why::why(app, of.as_deref(), agent).await
-        }
+        Request::Why { trace, agent, handle } => explain(app, trace, agent, handle).await,
         Request::LedgerKey => Ok(json!({ "vkey": app.store.vkey() })),
         Request::LedgerCheckpoint => ledger::checkpoint(app),
         Request::LedgerExport { file } => ledger::export(app, &file),
@@ -108,9 +102,23 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
     }
 }
 
+async fn explain(
+    app: &App,
+    trace: Option<String>,
+    agent: Option<String>,
+    handle: Option<String>,
+) -> anyhow::Result<Value> {
+    let of = match handle {
+        Some(handle) => Some(why::of_handle(app, &handle).await?),
+        None => trace,
+    };
+    why::why(app, of.as_deref(), agent).await
+}
+
 /// Serves what is asked of agents and of who answers for them.
 async fn serve_registry(app: &Arc<App>, request: Request) -> anyhow::Result<Value> {
     match request {
+        Request::AgentCert { agent, csr } => certificates::sign(app, &agent, &csr).await,
         Request::AgentList => agents::list(app),
         Request::AgentShow { agent } => agents::show(app, &agent),
         Request::AgentKey { agent } => agents::key(app, &agent).await,
@@ -139,7 +147,7 @@ fn status(app: &App) -> Value {
     json!({
         "running": true,
         "version": env!("CARGO_PKG_VERSION"),
-        "boundary": "development",
+        "boundary": app.settings.form.as_str(),
         "pid": std::process::id(),
         "base_url": app.settings.base_url,
         "tls": app.settings.tls.is_some(),

@@ -1,11 +1,36 @@
-//! Process settings of `ambit dev`: flags and `AMBIT_*` variables, never declared state.
+//! Process settings of `ambit dev` and `ambit server run`: flags and `AMBIT_*` variables, never declared state.
 
 use model::TrustDomain;
 use std::{net::SocketAddr, path::PathBuf};
 
+/// Who the gate runs as, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// `ambit dev`: as whoever starts it, no boundary against code that runs as the same user.
+    Development,
+    /// `ambit server run`: as a user of its own that no agent runs as (S1).
+    Production,
+}
+
+impl Form {
+    /// The word of records and answers.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Form::Development => "development",
+            Form::Production => "production",
+        }
+    }
+
+    pub(crate) fn is_development(self) -> bool {
+        self == Form::Development
+    }
+}
+
 /// How this process runs. Everything that decides about agents is in `ambit.yaml` instead.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// In which form; what a data directory was made in counts for more.
+    pub(crate) form: Form,
     /// The file or directory with the declared state.
     pub(crate) config: PathBuf,
     /// The data directory: ledger, keys, control socket; mode 0700.

@@ -72,6 +72,7 @@ pub fn read(
     match node::parse(text) {
         Ok(root) => {
             secrets::mask(&root, "", &mut reading.problems);
+            secrets::mask_comments(text, &mut reading.problems);
             declared = file(&root, &mut reading);
             let Reading { problems, references, .. } = &mut reading;
             references.check(&declared, problems);

@@ -199,6 +199,22 @@ pub(crate) fn mask(node: &Node, under: &str, problems: &mut Problems) {
     }
 }
 
+/// The same for comments, which are no part of the tree and stand in excerpts all the same.
+pub(crate) fn mask_comments(text: &str, problems: &mut Problems) {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some((before, comment)) = line.split_once('#') {
+            let key = comment.split_once(':').map_or("", |(key, _)| key);
+            let word = key.trim_end().rsplit(' ').next().unwrap_or_default();
+            if sounds_secret(word) || comment.split_whitespace().any(looks_secret) {
+                problems
+                    .mask(Span { start: start + before.len(), length: line.len() - before.len() });
+            }
+        }
+        start += line.len();
+    }
+}
+
 /// The same for a file that is not YAML: by lines, and rather too much than too little.
 pub(crate) fn mask_lines(text: &str, problems: &mut Problems) {
     let mut start = 0;

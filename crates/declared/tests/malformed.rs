@@ -905,6 +905,16 @@ fn secret_under_a_key_that_is_no_text() {
 }
 
 #[test]
+fn secret_in_a_comment() {
+    let from = "    credential: env:AMBIT_SECRET_TICKETS";
+    for comment in ["sk-live-4242424242424242", "api-token: hunter2"] {
+        let text = BASE.replace(from, &format!("    credential: # {comment}"));
+        let rejected = read("ambit.yaml", &text, Vec::new()).expect_err("the file is refused");
+        assert!(rejected.to_string().contains("credential: ***"), "{rejected}");
+    }
+}
+
+#[test]
 fn secret_in_unknown_key() {
     check(
         "    credential: env:AMBIT_SECRET_TICKETS",

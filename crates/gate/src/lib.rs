@@ -54,6 +54,9 @@ pub struct Settings {
     pub nonce_key: identity::NonceKey,
     /// Whether a proof at a door must carry a nonce; one that is carried must be current in any case.
     pub nonces_demanded: bool,
+    /// Whether a connection comes from a process of the gate's own user, who is no agent; `None` where everybody is the
+    /// same user (`ambit dev`). It may read what the kernel lists, so that it is asked on a thread that may wait.
+    pub own_user: Option<fn(std::net::SocketAddr) -> bool>,
     /// Turns single guards off, for the twins of tests that show a guard to be needed.
     pub guards: Guards,
 }

@@ -73,6 +73,8 @@ codes! {
     VersionUnreviewed = "AMB1023" "version_unreviewed" "this version of the agent was not reviewed" "stop; a person reviews it with `ambit agent review NAME`";
     /// The credential belongs to another environment than the gate or the upstream.
     EnvironmentMismatch = "AMB1024" "environment_mismatch" "this credential belongs to another environment" "use the gateway of your own environment; the operator was told";
+    /// The connection comes from a process of the gate's own user.
+    SameUser = "AMB1025" "same_user" "a program that runs as the gateway's own user is no agent" "run the agent as another user of the operating system";
 
     /// The action does not exist for this agent (also said of actions that do not exist at all).
     NotInCatalog = "AMB2001" "not_in_catalog" "Unknown tool" "use only tools that are listed";

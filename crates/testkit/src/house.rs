@@ -116,6 +116,7 @@ impl House {
                 handle_key: [3; 32],
                 nonce_key: identity::NonceKey::new(&[4; 32]),
                 nonces_demanded: false,
+                own_user: None,
                 guards: gate::Guards::default(),
             },
             world,

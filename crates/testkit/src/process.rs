@@ -138,6 +138,7 @@ pub struct Home {
     dir: TempDir,
     secrets: Vec<(String, String)>,
     options: Vec<String>,
+    form: &'static [&'static str],
     port: u16,
     ops_port: u16,
 }
@@ -151,6 +152,7 @@ impl Home {
             dir,
             secrets: Vec::new(),
             options: Vec::new(),
+            form: &["dev"],
             port: free_port()?,
             ops_port: free_port()?,
         })
@@ -169,6 +171,18 @@ impl Home {
     pub fn with_secret(mut self, name: &str, value: &str) -> Home {
         self.secrets.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Runs `ambit server run` rather than `ambit dev`.
+    #[must_use]
+    pub fn as_server(self) -> Home {
+        Home { form: &["server", "run"], ..self }
+    }
+
+    /// Runs `ambit dev` again.
+    #[must_use]
+    pub fn as_developer(self) -> Home {
+        Home { form: &["dev"], ..self }
     }
 
     /// Adds options of `ambit dev`.
@@ -224,8 +238,8 @@ impl Home {
     #[must_use]
     pub fn dev_arguments(&self) -> Vec<String> {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let mut all: Vec<String> = vec![
-            "dev".into(),
+        let mut all: Vec<String> = self.form.iter().map(|word| (*word).to_owned()).collect();
+        all.extend([
             "--config".into(),
             text(self.dir.path().join("ambit.yaml")),
             "--data".into(),
@@ -234,7 +248,7 @@ impl Home {
             format!("127.0.0.1:{}", self.port),
             "--ops-listen".into(),
             format!("127.0.0.1:{}", self.ops_port),
-        ];
+        ]);
         all.extend(self.options.iter().cloned());
         all
     }

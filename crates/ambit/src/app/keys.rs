@@ -1,7 +1,7 @@
 //! The issuer's signing key and, in development, the agents' own keys.
 
-use super::{App, Control, world};
-use crate::limits;
+use super::{App, Control, Marked, world};
+use crate::{limits, settings::Form};
 use anyhow::Context as _;
 use canonical::Value;
 use gate::Clock;
@@ -28,16 +28,22 @@ pub(super) async fn signing_key(
     store: &Store,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
+    form: Form,
 ) -> anyhow::Result<SigningKey> {
     if let Some(document) = store.get_key(CURRENT)? {
         return Ok(SigningKey::from_pkcs8(Algorithm::EdDsa, &document)?);
     }
     let key = fresh(entropy)?;
-    let change = row(&key, clock.now())?;
+    let mut changes = vec![row(&key, clock.now())?];
+    if form == Form::Production {
+        // With the first key: no start that broke off leaves a directory of no form.
+        let value = gate::json::object([("v", Value::Integer(1))]).to_bytes();
+        changes.push(StateChange { key: super::PRODUCTION.to_owned(), value: Some(value) });
+    }
     let mut seed = [0_u8; 32];
     entropy.fill(&mut seed);
-    let record =
-        Control { what: "key", reason: "first token-signing key".into(), changes: vec![change] };
+    let what = Control { what: "key", reason: "first token-signing key".into(), changes };
+    let record = Marked { form, what };
     let pending = store.journal().append(record, ledger::Stamp { now: clock.now(), seed });
     let pending = pending.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
     let durable = pending.await.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;

@@ -130,6 +130,11 @@ pub(super) fn export(app: &App) -> anyhow::Result<Value> {
     Ok(json!({ "files": all }))
 }
 
+/// Whether anything was ever applied.
+pub(crate) fn has_revision(app: &App) -> bool {
+    !numbers(&app.store.state()).is_empty()
+}
+
 /// Whether these files are what is in force.
 pub(crate) fn are_in_force(app: &App, files: &Files) -> bool {
     in_force(&app.store.state()).is_ok_and(|before| fingerprint(&before) == fingerprint(files))

@@ -1,7 +1,7 @@
 //! Opens tasks: what for, for whom, with which parameters, and what set it off. Recorded before its id is told.
 
 use super::{agent_name, usage};
-use crate::{app::App, control::Failed, exit::Exit, limits};
+use crate::{app::App, control::Failed, exit::Exit, limits, settings::Form};
 use canonical::Object;
 use model::{
     Digest, Name, OpenedBy, TaskId, UserName,
@@ -76,7 +76,8 @@ pub(super) async fn open(app: &App, asked: Asked) -> anyhow::Result<Value> {
         "params": asked.params,
         "expires": task.expires.to_string(),
     });
-    let opened = Opened { task, version, revision: world.revision };
+    let form = app.settings.form;
+    let opened = Opened { form, task, version, revision: world.revision };
     let pending = app.store.journal().append(opened, app.stamp());
     let pending =
         pending.map_err(|failed| anyhow::anyhow!("the task was not opened: {}", failed.error))?;
@@ -120,6 +121,7 @@ fn params(name: &Name, intent: &Intent, given: &Map<String, Value>) -> anyhow::R
 
 /// The record of an opened task.
 struct Opened {
+    form: Form,
     task: TaskFacts,
     version: Digest,
     revision: u64,
@@ -140,7 +142,7 @@ impl Recordable for Opened {
             |name: Option<&Name>| name.map_or(canonical::Value::Null, |name| name.as_str().into());
         let envelope = gate::json::object([
             ("agent", self.task.agent.as_str().into()),
-            ("boundary", "development".into()),
+            ("boundary", self.form.as_str().into()),
             ("control_revision", self.revision.to_string().into()),
             ("expires", self.task.expires.to_string().into()),
             ("intent", text(self.task.intent.as_ref())),

@@ -4,7 +4,7 @@ use super::{Body, full};
 use crate::{Gate, json};
 use ::http::{HeaderValue, Method, Response, StatusCode, header};
 use canonical::Value;
-use model::Name;
+use model::{Code, Name};
 
 const PREFIX: &str = "/.well-known/oauth-protected-resource/";
 
@@ -36,6 +36,15 @@ pub(super) fn resource(gate: &Gate, method: &Method, path: &str) -> Option<Respo
 /// The answer to a request that came under a foreign name or from a foreign page.
 pub(super) fn forbidden() -> Response<Body> {
     let mut response = Response::new(full("this address is not known by that name\n"));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
+
+/// The answer to a program that runs as the gate's own user: it can read the gate's keys, so nothing it shows counts.
+pub(super) fn same_user() -> Response<Body> {
+    let code = Code::SameUser;
+    let text = format!("{} {}: {}; {}\n", code.number(), code, code.sentence(), code.fix());
+    let mut response = Response::new(full(text));
     *response.status_mut() = StatusCode::FORBIDDEN;
     response
 }

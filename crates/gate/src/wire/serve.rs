@@ -11,7 +11,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use identity::Certificate;
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc};
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -32,7 +32,7 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, tls: Option<Arc<Tls>>
             accepted = listener.accept() => accepted,
             () = gate.stop.cancelled() => break,
         };
-        let Ok((stream, _peer)) = accepted else {
+        let Ok((stream, peer)) = accepted else {
             // Out of descriptors: a short pause lets some close.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             continue;
@@ -46,9 +46,12 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, tls: Option<Arc<Tls>>
             others: Arc::clone(&others),
             watcher: graceful.watcher(),
             certificate: None,
+            same_user: false,
         };
         let tls = tls.clone();
         tokio::spawn(async move {
+            let same_user = is_own_user(&visit.gate, peer).await;
+            let visit = Visit { same_user, ..visit };
             match tls {
                 None => visit.attend(stream).await,
                 Some(tls) => visit.attend_within(&tls, stream).await,
@@ -66,6 +69,16 @@ struct Visit {
     others: Others,
     watcher: Watcher,
     certificate: Option<Arc<Certificate>>,
+    /// Whether it comes from a process of the gate's own user, which is answered one thing only.
+    same_user: bool,
+}
+
+/// Whether a connection comes from the gate's own user. What the kernel cannot tell any more is of nobody.
+async fn is_own_user(gate: &Gate, peer: SocketAddr) -> bool {
+    let Some(asks) = gate.settings().own_user else { return false };
+    // The kernel's list is read whole: only what comes from this machine is worth that.
+    peer.ip().to_canonical().is_loopback()
+        && tokio::task::spawn_blocking(move || asks(peer)).await.unwrap_or(true)
 }
 
 impl Visit {
@@ -79,7 +92,7 @@ impl Visit {
     }
 
     async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Visit { gate, others, watcher, certificate } = self;
+        let Visit { gate, others, watcher, certificate, same_user } = self;
         let began = Arc::new(Notify::new());
         let service = {
             let began = Arc::clone(&began);
@@ -89,7 +102,12 @@ impl Visit {
                     request.extensions_mut().insert(Arc::clone(certificate));
                 }
                 let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
-                async move { Ok::<_, Infallible>(route(&gate, &others, request).await) }
+                async move {
+                    if same_user {
+                        return Ok::<_, Infallible>(metadata::same_user());
+                    }
+                    Ok(route(&gate, &others, request).await)
+                }
             })
         };
         let connection = builder().serve_connection(TokioIo::new(stream), service);

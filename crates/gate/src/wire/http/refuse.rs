@@ -79,6 +79,7 @@ fn status(code: Code) -> StatusCode {
         | Code::OwnerAbsent
         | Code::VersionUnreviewed
         | Code::EnvironmentMismatch
+        | Code::SameUser
         | Code::DraftLimited
         | Code::Frozen
         | Code::DefinitionChanged

@@ -50,6 +50,7 @@ const fn telling(code: Code) -> Telling {
         | Code::OwnerAbsent
         | Code::VersionUnreviewed
         | Code::EnvironmentMismatch
+        | Code::SameUser
         | Code::DraftLimited
         | Code::Frozen
         | Code::ArgumentsInvalid
