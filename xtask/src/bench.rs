@@ -5,6 +5,7 @@ mod examples;
 mod figures;
 mod processes;
 mod profile;
+mod tokens;
 
 use crate::{Workspace, command::program, command::quiet, say};
 use anyhow::{Context as _, Result, bail};
@@ -23,6 +24,7 @@ const PARTS: &[Part] = &[
     Part { name: "decide", apart: false, run: examples::decide },
     Part { name: "commit", apart: false, run: examples::commit },
     Part { name: "calls", apart: false, run: calls::measure },
+    Part { name: "tokens", apart: false, run: tokens::measure },
     Part { name: "memory", apart: false, run: calls::memory },
     Part { name: "profile", apart: true, run: profile::profile },
 ];

@@ -180,10 +180,15 @@ fn durability(workspace: &Workspace) -> Result<Counts> {
     let variables = [
         ("AMBIT_TEST_BIN_AMBIT", binary.as_os_str()),
         ("AMBIT_TEST_KILLS", "1000".as_ref()),
+        ("AMBIT_TEST_REQUESTS", "20000".as_ref()),
         ("AMBIT_TEST_SECONDS", "230".as_ref()),
         ("AMBIT_TEST_TRANSFERS", "1000".as_ref()),
     ];
-    nextest(workspace, &["--success-output", "final", "-E", "binary(durability)"], &variables)
+    nextest(
+        workspace,
+        &["--success-output", "final", "-E", "binary(durability) + binary(rotations)"],
+        &variables,
+    )
 }
 
 /// The documentation's examples; nearly all show that evidence cannot be forged (`compile_fail`).

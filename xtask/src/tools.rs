@@ -52,7 +52,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<Counts> {
     for name in ["ts", "servers"] {
         note(&format!("npm {name}"), npm_peers(workspace, name));
     }
-    for name in ["modern", "legacy"] {
+    for name in ["modern", "legacy", "oauth"] {
         note(&format!("Python {name}"), python_peers(workspace, name));
     }
     for line in ["v1", "v2"] {

@@ -57,15 +57,21 @@ impl Buyer {
 
     /// The agent with a key of its own.
     pub fn with_key(home: &Home, agent: &str, key: Arc<ProofKey>) -> Result<Buyer> {
+        Buyer::at(&home.front(), agent, key)
+    }
+
+    /// The agent at the gate of this address.
+    pub fn at(front: &str, agent: &str, key: Arc<ProofKey>) -> Result<Buyer> {
         let client =
             reqwest::Client::builder().timeout(std::time::Duration::from_secs(30)).build()?;
-        let (agent, front, nonce) = (agent.to_owned(), home.front(), Mutex::default());
+        let (agent, front, nonce) = (agent.to_owned(), front.to_owned(), Mutex::default());
         Ok(Buyer { agent, key, front, client, nonce })
     }
 
     /// A client assertion that was never used.
     pub fn assertion(&self) -> Result<String> {
-        let header = json!({ "typ": "JWT", "alg": self.key.algorithm() });
+        let header =
+            json!({ "typ": "JWT", "alg": self.key.algorithm(), "kid": self.key.thumbprint() });
         let now = unix_now();
         let claims = json!({ "iss": self.agent, "sub": self.agent, "aud": self.front,
             "iat": now, "exp": now + 60, "jti": unique()? });

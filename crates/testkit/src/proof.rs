@@ -110,6 +110,14 @@ impl ProofKey {
         &self.public
     }
 
+    /// The public key's thumbprint (RFC 7638): the members that it has, in order.
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
+        let members: std::collections::BTreeMap<_, _> =
+            self.public.as_object().into_iter().flatten().collect();
+        b64(digest(&SHA256, json!(members).to_string().as_bytes()))
+    }
+
     /// The name of its algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> &'static str {

@@ -34,6 +34,7 @@ pub(super) struct Bench {
     mcp_proxy: Running,
     _upstreams: [Running; 2],
     home: PathBuf,
+    front: String,
     targets: Vec<Target>,
 }
 
@@ -83,9 +84,10 @@ impl Bench {
             mcp_proxy,
             _upstreams: [http, mcp],
             home,
+            front: format!("http://127.0.0.1:{port}"),
             targets: Vec::new(),
         };
-        let front = format!("http://127.0.0.1:{port}");
+        let front = bench.front.clone();
         let http_token = bench.token(workspace, &format!("{front}/http/api"))?;
         let mcp_token = bench.token(workspace, &format!("{front}/mcp/tools"))?;
         let row = |name, process, plan| Target { name, process, plan };
@@ -116,6 +118,20 @@ impl Bench {
     /// What is loaded under this name.
     pub(super) fn target(&self, name: &str) -> Result<&Target> {
         self.targets.iter().find(|target| target.name == name).context("no such target")
+    }
+
+    /// The base of the doors.
+    pub(super) fn front(&self) -> &str {
+        &self.front
+    }
+
+    /// The private key that the gate keeps for an agent.
+    pub(super) fn key(&self, workspace: &Workspace, agent: &str) -> Result<Value> {
+        let mut command = program(workspace, release(workspace, "ambit"));
+        command.args(["agent", "key", agent, "--export", "jwk", "--data"]);
+        command.arg(self.home.join("data"));
+        let ended = quiet(command)?.or_fail("`ambit agent key`")?;
+        serde_json::from_str(&ended.lines.join("\n")).context("the key is not JSON")
     }
 
     /// The gate's process.
@@ -185,7 +201,7 @@ pub(super) fn measure(workspace: &Workspace, figures: &mut Figures) -> Result<()
     Ok(())
 }
 
-fn note(taken: &mut Vec<(String, Vec<f64>)>, name: String, value: f64) {
+pub(super) fn note(taken: &mut Vec<(String, Vec<f64>)>, name: String, value: f64) {
     match taken.iter_mut().find(|(known, _)| *known == name) {
         Some((_, values)) => values.push(value),
         None => taken.push((name, vec![value])),
@@ -299,6 +315,10 @@ agents:
     owner: group:platform
     boundary: all
     credentials: {{ proof: none, ttl: 1h }}
+  bound:
+    purpose: Measure with proofs
+    owner: group:platform
+    boundary: all
 upstreams:
   api:
     http: http://{http}

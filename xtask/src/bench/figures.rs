@@ -19,12 +19,21 @@ const RATIOS: &[(&str, &str, &str)] = &[
     ("http_call_wait_ratio", "http_call_p50_us_at_32", "bare_commit_p50_us_at_32"),
     ("http_write_wait_ratio", "http_write_p50_us_at_32", "bare_commit_p50_us_at_32"),
     ("mcp_call_ratio", "mcp_call_cpu_us", "mcp_proxy_cpu_us"),
+    ("issue_bound_ratio", "issue_bound_cpu_us", "crypto_issue_bound_us"),
+    ("issue_bearer_ratio", "issue_bearer_cpu_us", "crypto_issue_bearer_us"),
+    ("call_bound_ratio", "call_bound_cpu_us", "call_bearer_cpu_us"),
 ];
 
 impl Figures {
     /// Sets a figure.
     pub(super) fn set(&mut self, name: impl Into<String>, value: f64) {
         self.0.insert(name.into(), value);
+    }
+
+    /// Sets a figure that others add up to.
+    pub(super) fn sum(&mut self, name: impl Into<String>, of: &[&str]) {
+        let sum = of.iter().filter_map(|name| self.0.get(*name)).sum();
+        self.set(name, sum);
     }
 
     /// Takes all numbers of a flat object.
@@ -87,7 +96,9 @@ impl Figures {
              `bare_commit`: as many bytes through one file, one fdatasync per group. `decision_us_N`: N policies, ten for each \
              agent, agent and action drawn at random; slice found, arguments checked and digested, context built, Cedar \
              asked; `distinct_us_N`: the same where no two policies have equal conditions; `naive_us_N`: one scan over all \
-             policies; `rss_second_half_mib`: growth over the last half of a million calls.\n\n| on | |\n|---|---|\n",
+             policies; `issue_…`, `call_…`: a token bought, a read with it, `bound` with a proof each time or `bearer`; \
+             `crypto_…_us`: the bare Ed25519 signatures and checks that one takes at the least, on one core of the same run; \
+             `rss_second_half_mib`: growth over the last half of a million calls.\n\n| on | |\n|---|---|\n",
         );
         for (name, value) in machine {
             writeln!(out, "| {name} | {value} |").unwrap_or_default();

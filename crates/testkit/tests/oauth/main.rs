@@ -4,5 +4,6 @@
 mod chains;
 mod introspection;
 mod nonces;
+mod peers;
 mod refusals;
 mod stage;

@@ -59,14 +59,14 @@ const AGENTS: &str = r#"agents:
     may_act: [clerk]
 "#;
 
-fn config(tools: &str, api: &str) -> String {
+fn config(agents: &str, tools: &str, api: &str) -> String {
     format!(
         r#"version: 1
 humans:
   people:
     dana: {{ groups: [it, desk] }}
     ana: {{ groups: [it] }}
-{AGENTS}upstreams:
+{agents}upstreams:
   tools:
     mcp: http://{tools}/mcp
     actions:
@@ -114,10 +114,19 @@ impl Stage {
 
     /// With more arguments for `ambit dev`.
     pub(crate) fn set_with(more: &[&str]) -> Result<Stage> {
+        Stage::set_as(AGENTS, more)
+    }
+
+    /// With `lead` and `helper` for themselves, so that no task is needed.
+    pub(crate) fn set_for_strangers() -> Result<Stage> {
+        Stage::set_as(&AGENTS.replace("    users: user:ana\n", ""), &[])
+    }
+
+    fn set_as(agents: &str, more: &[&str]) -> Result<Stage> {
         let logs = tempfile::tempdir()?;
         let tools = StandIn::mcp(logs.path(), "tools", Era::Both)?;
         let api = StandIn::http(logs.path(), "api")?;
-        let home = Home::new(&config(&tools.address, &api.address))?;
+        let home = Home::new(&config(agents, &tools.address, &api.address))?;
         let ambit = home.start_more(Command::new(built("ambit")?), more)?;
         let client = reqwest::Client::new();
         Ok(Stage { home, ambit, tools, api, client, _logs: logs })
