@@ -87,8 +87,7 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::Doctor => doctor::doctor(app).await,
         Request::TraceShow { trace } => traces::show(app, &trace).await,
         Request::ReportWould { agent, since } => {
-            let since = moment(app, &since)?;
-            would::report(app, &agent, since).await
+            would::report(app, &agent, moment(app, &since)?).await
         }
         Request::Why { trace, agent, handle } => explain(app, trace, agent, handle).await,
         Request::LedgerKey => Ok(json!({ "vkey": app.store.vkey() })),
