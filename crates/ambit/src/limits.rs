@@ -76,6 +76,9 @@ pub(crate) const TOKEN_LIFE_MAX: model::Duration = identity::limits::MAX_TOKEN_L
 pub(crate) const DRAFT_LIFE: model::Duration = model::Duration::seconds(14 * 86_400);
 /// How long an overdue review is only warned of, at most; a tenth of short terms.
 pub(crate) const REVIEW_GRACE: model::Duration = model::Duration::seconds(14 * 86_400);
+/// Agents that one record registers at most, and the bytes of their rows: a quarter of what a record may have.
+pub(crate) const REGISTERED_AT_ONCE: usize = 1_000;
+pub(crate) const REGISTERED_BYTES: usize = 2 * 1024 * 1024;
 /// Sentences that one record of the registry says at most: its rows say the rest.
 pub(crate) const REASONS: usize = 32;
 /// The shortest and the longest wait until the registry is looked at again.

@@ -380,6 +380,12 @@ fn outside_of_a_sandbox_a_review_is_signed_by_who_answers_for_it() -> Result<()>
     let rest = review("dana", "dana.jwk")?;
     ensure!(rest.0 == Some(0), "{rest:?}");
     scene.reads(&scene.token()?)?;
+    // The next review of the same version is another one: answers count once.
+    let page = scene.home.json(&["agent", "review", "payer"])?;
+    ensure!(page["answered_missing"] == serde_json::json!(["group:it"]), "{page}");
+    ensure!(page["newly_reachable"] == serde_json::json!([]), "{page}");
+    let next = review("eve", "eve.jwk")?;
+    ensure!(next.0 == Some(0), "{next:?}");
     gate.stop()
 }
 

@@ -333,7 +333,9 @@ impl App {
         for told in &found.told {
             tracing::warn!("{told}");
         }
-        self.record(Control { what: "register", reason, changes: found.changes }).await?;
+        for changes in portions(found.changes) {
+            self.record(Control { what: "register", reason: reason.clone(), changes }).await?;
+        }
         self.publish()
     }
 
@@ -363,6 +365,36 @@ impl App {
         });
         due.flatten().filter(|at| *at > now).min()
     }
+}
+
+/// Changes in as many portions as one record takes of them.
+fn portions(changes: Vec<StateChange>) -> Vec<Vec<StateChange>> {
+    let (mut all, mut bytes) = (vec![Vec::new()], 0_usize);
+    for change in changes {
+        bytes = bytes.saturating_add(change.value.as_ref().map_or(0, Vec::len));
+        let full = all.last().is_some_and(|portion: &Vec<StateChange>| {
+            portion.len() >= limits::REGISTERED_AT_ONCE || bytes > limits::REGISTERED_BYTES
+        });
+        if full {
+            all.push(Vec::new());
+            bytes = change.value.as_ref().map_or(0, Vec::len);
+        }
+        if let Some(portion) = all.last_mut() {
+            portion.push(change);
+        }
+    }
+    all.retain(|portion| !portion.is_empty());
+    all
+}
+
+/// An agent's current version as the registry keeps it: how far it reaches only where somebody reviews that, since
+/// thousands of agents that nobody reviews need not be held twice.
+pub(crate) fn kept(compiled: &Compiled, name: &AgentName) -> Option<Snapshot> {
+    let mut snapshot = Snapshot::of(compiled, name)?;
+    if compiled.agent(name)?.declared.governance.review.is_none() {
+        snapshot.reach.clear();
+    }
+    Some(snapshot)
 }
 
 /// The change that confirms somebody.
@@ -442,7 +474,7 @@ impl Found {
         if waits == Some(entry.version) || matches!(known.state, Lifecycle::Decommissioned { .. }) {
             return Some(known);
         }
-        let snapshot = Snapshot::of(compiled, name)?;
+        let snapshot = kept(compiled, name)?;
         let unreviewed =
             matches!(known.state, Lifecycle::Draft { .. } | Lifecycle::UnderReview { .. });
         let nothing = Snapshot::default();
@@ -537,6 +569,6 @@ fn first(entry: &AgentEntry, ground: &Ground, now: Timestamp) -> Registration {
 }
 
 fn passed(compiled: &Compiled, name: &AgentName, how: &str, now: Timestamp) -> Option<Passed> {
-    let snapshot = Snapshot::of(compiled, name)?;
+    let snapshot = kept(compiled, name)?;
     Some(Passed { snapshot, since: now, how: how.to_owned(), by: operator() })
 }

@@ -3,7 +3,7 @@
 use crate::{
     app::{
         App,
-        registry::{Ground, Living},
+        registry::{self, Ground, Living},
         world,
     },
     limits,
@@ -108,6 +108,7 @@ fn registered(app: &App, probes: &mut Probes) {
             }
             _ => {}
         }
+        review_due(name, agent, &state, now, probes);
         let refused = world.registry.refused(name, now);
         if let Some(code) = refused.filter(|code| *code != model::Code::OwnerAbsent) {
             let found = format!("agent `{name}` does not act: {}", code.sentence());
@@ -123,6 +124,30 @@ fn keys(app: &App, probes: &mut Probes) {
     for key in app.aging_keys() {
         let state = if key.is_refused(app.clock.now()) { State::Fail } else { State::Warn };
         probes.add(state, "key", key.told(app.clock.now()), fix);
+    }
+}
+
+/// A review that is due soon or overdue, and a draft that ends soon.
+fn review_due(
+    name: &Name,
+    agent: &model::declared::Agent,
+    state: &store::State,
+    now: model::Timestamp,
+    probes: &mut Probes,
+) {
+    let Ok(Some(known)) = registry::registration(state, name) else { return };
+    let fix = format!("`ambit agent review {name}`");
+    if let model::Lifecycle::Draft { ends, .. } = &known.state {
+        let found = format!("agent `{name}` is a draft until {ends}");
+        probes.add(State::Warn, "review", found, &fix);
+    }
+    let every = agent.governance.review.as_ref().and_then(|review| review.every);
+    let due = registry::review_due(agent, &known.state);
+    if let (Some(every), Some(due)) = (every, due)
+        && due.since(now).0 <= every.0 / 5
+    {
+        let found = format!("the review of agent `{name}` is due at {due}");
+        probes.add(State::Warn, "review", found, &fix);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use identity::{AgentKeys, SignoffClaims, verify_signoff};
 use model::{
-    ActionId, AgentName, Digest, Name, PartyName, UserName,
+    ActionId, AgentName, Digest, Lifecycle, Name, PartyName, UserName,
     declared::Agent,
     manifest::{Class, Evidence},
     record::StateChange,
@@ -39,6 +39,7 @@ struct Subject {
     agent: Agent,
     registration: Registration,
     version: Snapshot,
+    before: Option<Snapshot>,
     changes: Vec<Change>,
     parties: BTreeSet<PartyName>,
     missing: BTreeSet<PartyName>,
@@ -69,22 +70,38 @@ fn subject(app: &App, agent: &str) -> anyhow::Result<Subject> {
         )));
     };
     let agent = entry.declared.clone();
-    let nothing = Snapshot::default();
     let never = matches!(registration.state.as_str(), "draft" | "under review");
     let passed = registration.version.as_ref().filter(|_| !never);
-    let before = passed.map_or(&nothing, |passed| &passed.snapshot);
-    let found = changes(before, &version);
-    let asked =
-        demand(agent.governance.review.as_ref(), &found, grows(before, &version), &agent.owner);
+    let mut before = passed.map(|passed| passed.snapshot.clone());
+    if let Some(before) = before.as_mut().filter(|_| agent.governance.review.is_none()) {
+        // Nobody reviews how far it reaches, so nothing is kept of how far it did.
+        before.reach.clone_from(&version.reach);
+    }
+    let nothing = Snapshot::default();
+    let old = before.as_ref().unwrap_or(&nothing);
+    let (found, grown) = (changes(old, &version), grows(old, &version));
+    let asked = demand(agent.governance.review.as_ref(), &found, grown, &agent.owner);
     let parties = match asked {
         Demand::Review(parties) => parties,
         Demand::Pass { .. } => BTreeSet::from([agent.owner.clone()]),
     };
     let state = app.store.state();
-    let answered =
-        |party: &&PartyName| !state.rows.contains_key(&answer_row(&name, &version.version, party));
-    let missing = parties.iter().filter(answered).cloned().collect();
-    Ok(Subject { name, agent, registration, version, changes: found, parties, missing })
+    // An answer counts for one review: not again when the whole agent is reviewed the next time.
+    let last = match &registration.state {
+        Lifecycle::Active { reviewed, .. } => Some(*reviewed),
+        Lifecycle::Suspended { reviewed, .. } => *reviewed,
+        Lifecycle::Draft { .. }
+        | Lifecycle::UnderReview { .. }
+        | Lifecycle::Decommissioned { .. } => None,
+    };
+    let last = last.map(|last| last.to_string()).unwrap_or_default();
+    let is_missing = |party: &&PartyName| {
+        let row = state.rows.get(&answer_row(&name, &version.version, party));
+        let at = row.and_then(|row| super::traces::text(&super::traces::read(row), "at"));
+        at.is_none_or(|at| at <= last)
+    };
+    let missing = parties.iter().filter(is_missing).cloned().collect();
+    Ok(Subject { name, agent, registration, version, before, changes: found, parties, missing })
 }
 
 fn answer_row(agent: &AgentName, version: &Digest, party: &PartyName) -> String {
@@ -125,7 +142,7 @@ impl Subject {
             "purpose": self.agent.purpose,
             "owner": self.agent.owner.to_string(),
             "version": self.version.version.to_string(),
-            "before": self.before().map(|before| before.version.to_string()),
+            "before": self.before.as_ref().map(|before| before.version.to_string()),
             "evidence": self.weakest().as_str(),
             "prompts": of(&[Class::Prompt, Class::Model, Class::Integration, Class::Image]),
             "policies": json!({
@@ -156,14 +173,9 @@ impl Subject {
         said.collect()
     }
 
-    fn before(&self) -> Option<&Snapshot> {
-        let never = matches!(self.registration.state.as_str(), "draft" | "under review");
-        self.registration.version.as_ref().filter(|_| !never).map(|passed| &passed.snapshot)
-    }
-
     /// Actions that the version reaches, or reaches further, that the one before did not.
     fn newly(&self) -> Vec<ActionId> {
-        let level = |id: &ActionId| self.before().and_then(|before| before.reach.get(id));
+        let level = |id: &ActionId| self.before.as_ref().and_then(|before| before.reach.get(id));
         let grown =
             self.version.reach.iter().filter(|(id, reached)| {
                 level(id).is_none_or(|before| reached.level > before.level)
@@ -320,7 +332,8 @@ impl Subject {
         let state = self.registration.state.clone().approve(by.to_owned(), now);
         let state = state.map_err(|error| super::registry::wrong(&self.name, &error))?;
         let passed = Passed {
-            snapshot: self.version.clone(),
+            snapshot: registry::kept(&app.gate.world().compiled, &self.name)
+                .unwrap_or_else(|| self.version.clone()),
             since: now,
             how: "review".to_owned(),
             by: by.to_owned(),

@@ -51,6 +51,12 @@ pub(crate) struct World {
     pub(crate) tasks: BTreeMap<TaskId, TaskGrant>,
     pub(crate) revoked: BTreeSet<Digest>,
     pub(crate) actions: BTreeMap<AgentName, BTreeSet<ActionId>>,
+    /// Why no agent may act, if none may.
+    pub(crate) refused: Option<Code>,
+    /// Earlier versions that go on.
+    pub(crate) going_on: BTreeSet<Digest>,
+    /// Thumbprints of enrolled instances.
+    pub(crate) instances: BTreeSet<String>,
     pub(crate) revision: u64,
     pub(crate) strangers: Vec<(Code, &'static str)>,
     /// Runs once, after the next decision has looked at the revocations.
@@ -96,6 +102,19 @@ impl Directory for Fake {
             key: request.key_thumbprint().to_owned(),
             expires: signed.not_after,
         })
+    }
+
+    fn refused(&self, _agent: &AgentName, version: &Digest) -> Option<Code> {
+        let world = self.world.lock().unwrap();
+        world.refused.filter(|_| !world.going_on.contains(version))
+    }
+
+    fn goes_on(&self, _agent: &AgentName, version: &Digest) -> bool {
+        self.world.lock().unwrap().going_on.contains(version)
+    }
+
+    fn is_instance(&self, _agent: &AgentName, key: &str) -> bool {
+        self.world.lock().unwrap().instances.contains(key)
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {
@@ -243,6 +262,9 @@ impl House {
             tasks: [(task, grant)].into(),
             revoked: BTreeSet::new(),
             actions: BTreeMap::new(),
+            refused: None,
+            going_on: BTreeSet::new(),
+            instances: BTreeSet::new(),
             revision: 0,
             strangers: Vec::new(),
             meanwhile: None,

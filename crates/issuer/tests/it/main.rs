@@ -6,5 +6,6 @@ mod grants;
 mod house;
 mod introspection;
 mod refusals;
+mod registry;
 mod revocation;
 mod surface;
