@@ -74,6 +74,8 @@ pub(crate) struct App {
     pub(crate) signing: ArcSwap<SigningKey>,
     /// The authority that signs agents' certificates; none before it is needed.
     pub(crate) authority: ArcSwapOption<identity::Authority>,
+    /// Foreign issuers and their keys.
+    pub(crate) issuers: upstream::Issuers,
     /// Held while an authority is made.
     certifying: tokio::sync::Mutex<()>,
     /// Held from the comparison of a declared state with the one in force until it is in force itself.
@@ -141,6 +143,7 @@ impl App {
         }));
         close_what_was_left(&store, &gate).await;
         let signing = ArcSwap::from(Arc::new(signing));
+        let issuers = upstream::Issuers::new(gate.courier().clone());
         Ok(Arc::new(App {
             store,
             gate,
@@ -149,6 +152,7 @@ impl App {
             settings: Settings { form, ..settings },
             signing,
             authority: ArcSwapOption::empty(),
+            issuers,
             certifying: tokio::sync::Mutex::new(()),
             applying: tokio::sync::Mutex::new(()),
             proposals: Proposals::default(),

@@ -45,6 +45,7 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         request @ (Request::AgentList
         | Request::AgentShow { .. }
         | Request::AgentKey { .. }
+        | Request::AgentCert { .. }
         | Request::AgentSuspend { .. }
         | Request::AgentResume { .. }
         | Request::AgentReview { .. }
@@ -53,7 +54,6 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         | Request::AgentInstances { .. }
         | Request::AgentDecommission { .. }
         | Request::AgentResidual { .. }
-        | Request::AgentCert { .. }
         | Request::OwnerKey { .. }
         | Request::OwnerConfirm { .. }
         | Request::OwnerList) => serve_registry(app, request).await,

@@ -161,7 +161,25 @@ fn users(node: &Node, problems: &mut Problems) -> Option<PartyName> {
     }
 }
 
+/// What others call a secret that agent and gateway share.
+const SHARED_SECRETS: [&str; 6] =
+    ["client_secret", "secret", "secrets", "api_key", "password", "token"];
+
+/// A shared secret among the keys: whoever reads it once is the agent for ever.
+fn refuse_shared_secret(entry: &Entry, problems: &mut Problems) -> Option<()> {
+    let Value::Map(entries) = &entry.value.value else { return Some(()) };
+    let shared = entries.iter().find(|member| {
+        matches!(&member.key.value, Value::Text(name) if SHARED_SECRETS.contains(&name.as_str()))
+    });
+    let Some(shared) = shared else { return Some(()) };
+    let message = "an agent has no shared secret: whoever reads it once is the agent";
+    let fix = "give its public key (`keys:`), or a workload (`federated:`, `spiffe_id:`), or run it behind `ambit bridge`";
+    problems.add(shared.key.span, message, fix);
+    None
+}
+
 fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
+    refuse_shared_secret(entry, problems)?;
     let fields = Fields::open(&entry.value, entry.key.span, &shapes::CREDENTIALS, problems)?;
     let proof = match fields.get("proof", problems) {
         None => Proof::Dpop,
@@ -190,7 +208,11 @@ fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
             Some(refused(entry.value.span, id, SpiffeId::parse, problems)?)
         }
     };
-    Some(Credentials { proof, keys, ttl, max_age, spiffe_id })
+    let federated = match fields.get("federated", problems) {
+        None => Vec::new(),
+        Some(entry) => crate::federated::read(entry, problems)?,
+    };
+    Some(Credentials { proof, keys, ttl, max_age, spiffe_id, federated })
 }
 
 fn proof(node: &Node, problems: &mut Problems) -> Option<Proof> {

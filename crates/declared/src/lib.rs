@@ -11,6 +11,7 @@ mod approvals;
 mod boundaries;
 mod cases;
 mod edit;
+mod federated;
 mod fields;
 mod governance;
 mod hooks;

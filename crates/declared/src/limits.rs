@@ -37,6 +37,10 @@ pub(crate) const MAY_ACT: usize = 16;
 
 /// Life of a token when nothing is said: short enough that a leaked one is soon worthless.
 pub(crate) const TTL_DEFAULT: Duration = Duration::seconds(15 * 60);
+/// Greatest age of a foreign assertion where none is stated.
+pub(crate) const FEDERATED_AGE: Duration = Duration::seconds(60 * 60);
+/// Greatest age that may be stated: what is a day old was not made for this request.
+pub(crate) const FEDERATED_AGE_MAX: Duration = Duration::seconds(24 * 60 * 60);
 /// Longest age that a key may be allowed: what nobody has replaced in three years, nobody knows how to replace.
 pub(crate) const MAX_AGE_MAX: Duration = Duration::seconds(3 * 365 * 86_400);
 /// Longest life of a token.

@@ -331,6 +331,61 @@ fn later_issuer() {
 }
 
 #[test]
+fn federated_subject_wildcard() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'https://issuer.example', subject: 'repo:acme/*' }]",
+        &expect![[r#"
+            12:77+13 `subject` is compared whole, and this has a wildcard | write each workload out: a pattern would let in whoever can choose a name that fits
+        "#]],
+    );
+}
+
+#[test]
+fn federated_claim_wildcard() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'https://issuer.example', subject: a, claims: { ref: 'refs/*' } }]",
+        &expect![[r#"
+            12:95+8 a claim is compared whole, and this has a wildcard | write each workload out: a pattern would let in whoever can choose a name that fits
+        "#]],
+    );
+}
+
+#[test]
+fn federated_github_by_name() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'https://token.actions.githubusercontent.com', subject: a }]",
+        &expect![[r#"
+            12:42+45 a workflow of GitHub is named by `repository_id` and `environment` or `ref` | add them to `claims`: names of repositories can be given away and taken
+        "#]],
+    );
+}
+
+#[test]
+fn federated_plain_http() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'http://issuer.example', subject: a }]",
+        &expect![[r#"
+            12:42+23 `issuer` is an https URL, exactly as the issuer writes it in `iss` | write `https://issuer.example`
+        "#]],
+    );
+}
+
+#[test]
+fn static_secret() {
+    check(
+        "proof: dpop",
+        "client_secret: sesame",
+        &expect![[r#"
+        12:20+13 an agent has no shared secret: whoever reads it once is the agent | give its public key (`keys:`), or a workload (`federated:`, `spiffe_id:`), or run it behind `ambit bridge`
+    "#]],
+    );
+}
+
+#[test]
 fn spiffe_id_wildcard() {
     check(
         "proof: dpop",

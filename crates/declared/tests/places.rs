@@ -299,6 +299,7 @@ fn what_the_base_says_of_who_may_act() {
                     ),
                     max_age: None,
                     spiffe_id: None,
+                    federated: [],
                 },
                 observe_until: None,
                 governance: Governance {
@@ -394,6 +395,7 @@ fn defaults() {
                         ),
                         max_age: None,
                         spiffe_id: None,
+                        federated: [],
                     },
                     observe_until: None,
                     governance: Governance {

@@ -1,4 +1,4 @@
-//! Who asks: by `private_key_jwt`, or by the certificate of the connection.
+//! Who asks: by `private_key_jwt`, by the certificate of the connection, or by a foreign issuer's word.
 
 use crate::{
     certificate::by_certificate, directory::Directory, error::IssueError, form::Form,
@@ -23,6 +23,15 @@ pub(crate) enum Way {
         /// The thumbprint of its key.
         key: String,
     },
+    /// With an assertion of a foreign issuer (RFC 7523 §2.2).
+    Federated {
+        /// The issuer.
+        issuer: String,
+        /// Whom it names there.
+        subject: String,
+        /// What is used up, and until when that is remembered.
+        single_use: (Digest, Timestamp),
+    },
     /// Over `control.sock`, whose peer was checked.
     Control,
 }
@@ -35,6 +44,10 @@ pub(crate) struct Client {
 }
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The types of assertions of foreign issuers.
+pub(crate) const ASSERTION_TYPES: [&str; 2] =
+    [ASSERTION_TYPE, "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"];
 
 /// Checks the assertion of a form, or without one the connection's certificate. Whoever fails here is a stranger:
 /// counted, not recorded.

@@ -53,6 +53,8 @@ pub(crate) fn by_certificate(
 fn is_own(client: &Client, request: &SigningRequest) -> bool {
     match &client.way {
         Way::Assertion { key, .. } | Way::Certificate { key } => key == request.key_thumbprint(),
+        // It holds no key that a certificate could be for.
+        Way::Federated { .. } => false,
         Way::Control => true,
     }
 }
@@ -64,7 +66,7 @@ impl Issuer {
         shown: (&HeaderMap, Option<&Certificate>),
         body: &[u8],
     ) -> Result<Certified, IssueError> {
-        let (form, client) = self.admit(shown, body)?;
+        let (form, client) = self.admit(shown, body).await?;
         match form.require("csr").map(str::to_owned) {
             Ok(csr) => self.certified(client, &csr).await,
             Err(error) => Err(self.refuse(client, None, error, "certificate").await),

@@ -1,11 +1,14 @@
 //! What the issuer knows of agents, tasks and keys: answered from memory, without IO.
 
-use crate::{certificate::Certified, enrol::Enrolment, error::IssueError};
+use crate::{
+    certificate::Certified, enrol::Enrolment, error::IssueError, federated::ForeignKeysSoon,
+};
 use identity::{AgentKeys, NonceKey, SigningKey, SigningRequest, VerificationKeys};
 use model::SpiffeId;
 use model::{
     ActionId, AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName,
-    UserName, declared::Proof,
+    UserName,
+    declared::{Federated, Proof},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +30,8 @@ pub struct RegisteredAgent {
     pub proof: Proof,
     /// The workloads that it is: its own SPIFFE ID here, and the one that is declared of a foreign trust domain.
     pub workloads: BTreeSet<SpiffeId>,
+    /// The workloads of foreign issuers that it is.
+    pub federated: Vec<Federated>,
     /// Declared life of its tokens.
     pub ttl: Duration,
     /// The doors that it sees, by their full URL, which is the audience of a token.
@@ -80,6 +85,9 @@ pub trait Directory: Send + Sync {
     /// in it.
     fn certify(&self, agent: &AgentName, request: &SigningRequest)
     -> Result<Certified, IssueError>;
+
+    /// The keys of a foreign issuer that an agent declares; with `newer`, those that it may have since.
+    fn foreign_keys<'a>(&'a self, issuer: &'a str, newer: bool) -> ForeignKeysSoon<'a>;
 
     /// The task of this id, if it is open.
     fn task(&self, id: TaskId) -> Option<TaskGrant>;

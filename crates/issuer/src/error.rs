@@ -42,6 +42,17 @@ pub enum IssueError {
         "this agent's tokens are bound to its certificate: ask over TLS with it, and without a `DPoP` header"
     )]
     CertificateMissing,
+    /// The assertion of a foreign issuer was refused.
+    #[error("{0}")]
+    Federated(CredentialError),
+    /// The assertion of a foreign issuer is not of a declared workload.
+    #[error(
+        "the assertion's subject or claims are not those of a workload that is declared for this agent"
+    )]
+    OtherWorkload,
+    /// The keys of a foreign issuer cannot be had.
+    #[error("the keys of the assertion's issuer cannot be had now: try again in a few seconds")]
+    IssuerAway,
     /// The certificate signing request was refused.
     #[error("{0}")]
     Request(AuthorityError),
@@ -188,6 +199,8 @@ impl IssueError {
             IssueError::Method
             | IssueError::Certificate
             | IssueError::CertificateKey
+            | IssueError::Federated(_)
+            | IssueError::OtherWorkload
             | IssueError::Assertion(_)
             | IssueError::OtherClient
             | IssueError::KeyAged
@@ -209,7 +222,10 @@ impl IssueError {
             IssueError::Target => (StatusCode::BAD_REQUEST, "invalid_target"),
             IssueError::Task | IssueError::Life => (StatusCode::BAD_REQUEST, "invalid_grant"),
             IssueError::Mint => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
-            IssueError::Undecidable | IssueError::Saturated | IssueError::Unrecorded => {
+            IssueError::Undecidable
+            | IssueError::Saturated
+            | IssueError::IssuerAway
+            | IssueError::Unrecorded => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }
         }
@@ -247,6 +263,9 @@ impl IssueError {
                 Code::CredentialInvalid
             }
             IssueError::CertificateMissing => Code::ProofInvalid,
+            IssueError::Federated(error) => error.code(),
+            IssueError::OtherWorkload => Code::CredentialInvalid,
+            IssueError::IssuerAway => Code::IssuerUnavailable,
             IssueError::ProofMissing | IssueError::ProofRepeated | IssueError::ForeignKey => {
                 Code::ProofInvalid
             }
@@ -288,6 +307,9 @@ impl IssueError {
             IssueError::DetailsWider => "details_wider",
             IssueError::TooLarge => "too_large",
             IssueError::OtherClient => "client_id",
+            IssueError::Federated(error) => error.reason(),
+            IssueError::OtherWorkload => "workload",
+            IssueError::IssuerAway => "issuer_away",
             IssueError::Certificate => "certificate",
             IssueError::CertificateKey => "certificate_key",
             IssueError::CertificateMissing => "certificate_missing",

@@ -6,12 +6,13 @@ use crate::{
     directory::Directory,
     error::IssueError,
     exchange,
+    federated::Candidate,
     form::Form,
     limits::DECISIONS,
     record::{IssuedRecord, Origin, RefusedRecord},
     settings::Settings,
 };
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use identity::{Certificate, Delegation, Grant, Nonces, ProofTarget, verify_proof};
 use ledger::{AppendError, Journal};
 use model::{
@@ -86,7 +87,7 @@ impl Issuer {
         (headers, certificate): (&HeaderMap, Option<&Certificate>),
         body: &[u8],
     ) -> Result<Issued, IssueError> {
-        let (form, client) = self.admit((headers, certificate), body)?;
+        let (form, client) = self.admit((headers, certificate), body).await?;
         let wish = match self.read_wish(&client, &form) {
             Ok(wish) => wish,
             Err(error) => {
@@ -134,17 +135,19 @@ impl Issuer {
     }
 
     /// Reads and authenticates a request. A stranger is counted, not recorded.
-    pub(crate) fn admit(
+    pub(crate) async fn admit(
         &self,
         shown: (&HeaderMap, Option<&Certificate>),
         body: &[u8],
     ) -> Result<(Form, Client), IssueError> {
         let directory = self.directory.as_ref();
-        let admitted = Form::read(shown.0, body).and_then(|form| {
-            let client = authenticate(directory, &self.settings, shown, &form)?;
-            Ok((form, client))
-        });
-        admitted.inspect_err(|error| self.count(error))
+        let form = Form::read(shown.0, body).inspect_err(|error| self.count(error))?;
+        let foreign = Candidate::of(directory, &form);
+        let client = match foreign.filter(|_| !shown.0.contains_key(header::AUTHORIZATION)) {
+            Some(foreign) => foreign.authenticate(directory, &self.settings).await,
+            None => authenticate(directory, &self.settings, shown, &form),
+        };
+        Ok((form, client.inspect_err(|error| self.count(error))?))
     }
 
     pub(crate) fn count(&self, error: &IssueError) {
@@ -321,7 +324,8 @@ impl Issuer {
 fn condition_is_of(condition: &Condition, client: &Client) -> bool {
     let Condition::Unused { what, .. } = condition else { return false };
     match &client.way {
-        Way::Assertion { single_use: (used, _), .. } => used == what,
+        Way::Assertion { single_use: (used, _), .. }
+        | Way::Federated { single_use: (used, _), .. } => used == what,
         Way::Certificate { .. } | Way::Control => false,
     }
 }

@@ -300,6 +300,7 @@ impl Origin {
         let (key, via) = match &self.client.way {
             Way::Assertion { key, .. } => (Some(key.as_str()), "private_key_jwt"),
             Way::Certificate { key } => (Some(key.as_str()), "tls_client_auth"),
+            Way::Federated { .. } => (None, "federated"),
             Way::Control => (None, "control"),
         };
         let mut out = Vec::with_capacity(512);
@@ -318,6 +319,9 @@ impl Origin {
         put(&mut writer, "decision", of(Member::Decision));
         put(&mut writer, "detail", of(Member::Detail));
         writer.field_str("edge", "oauth");
+        if let Way::Federated { issuer, subject, .. } = &self.client.way {
+            writer.field_str("federated_issuer", issuer).field_str("federated_subject", subject);
+        }
         put(&mut writer, "instance", of(Member::Instance));
         if let Some(key) = key {
             writer.field_str("key", key);
@@ -337,7 +341,8 @@ impl Origin {
     /// The assertion is used up by whatever record answers it.
     fn uses(&self) -> Vec<Condition> {
         match &self.client.way {
-            Way::Assertion { single_use: (what, until), .. } => {
+            Way::Assertion { single_use: (what, until), .. }
+            | Way::Federated { single_use: (what, until), .. } => {
                 vec![Condition::Unused { what: *what, until: *until }]
             }
             Way::Certificate { .. } | Way::Control => Vec::new(),

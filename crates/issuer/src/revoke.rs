@@ -13,7 +13,7 @@ impl Issuer {
         shown: (&HeaderMap, Option<&Certificate>),
         body: &[u8],
     ) -> Result<(), IssueError> {
-        let (form, client) = self.admit(shown, body)?;
+        let (form, client) = self.admit(shown, body).await?;
         let token = match form.require("token") {
             Ok(token) => token,
             Err(error) => return Err(self.refuse(client, None, error, "revoke").await),

@@ -96,13 +96,35 @@ pub struct Credentials {
     pub max_age: Option<Duration>,
     /// The workload whose certificates (X.509-SVID) of a foreign trust domain are its own, too.
     pub spiffe_id: Option<SpiffeId>,
+    /// The workloads of foreign issuers that it is.
+    pub federated: Vec<Federated>,
+}
+
+/// A workload as a foreign issuer names it. Everything is compared whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Federated {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`.
+    pub subject: String,
+    /// Further claims, by name or JSON pointer.
+    pub claims: BTreeMap<String, String>,
+    /// How long after its `iat` an assertion is taken.
+    pub max_age: Duration,
 }
 
 impl Default for Credentials {
     /// What is not declared: bound tokens of a quarter of an hour.
     fn default() -> Credentials {
         let ttl = Duration::seconds(15 * 60);
-        Credentials { proof: Proof::Dpop, keys: None, ttl, max_age: None, spiffe_id: None }
+        Credentials {
+            proof: Proof::Dpop,
+            keys: None,
+            ttl,
+            max_age: None,
+            spiffe_id: None,
+            federated: Vec::new(),
+        }
     }
 }
 

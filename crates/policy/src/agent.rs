@@ -6,7 +6,7 @@ use crate::facts::object;
 use crate::guard::Guard;
 use canonical::{Object, Value};
 use cedar_policy::EntityUid;
-use model::declared::{ActionPattern, Agent, CallLimit, Credentials, Declared};
+use model::declared::{ActionPattern, Agent, CallLimit, Credentials, Declared, Federated};
 use model::{AgentName, Digest, Name, PartyName, RiskTier, Timestamp, UserName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -332,7 +332,23 @@ fn credentials(declared: &Credentials) -> Value {
     if let Some(id) = &declared.spiffe_id {
         members.push(("spiffe_id", Value::from(id.as_str())));
     }
+    if !declared.federated.is_empty() {
+        members
+            .push(("federated", Value::Array(declared.federated.iter().map(federated).collect())));
+    }
     Value::Object(Object::try_from_members(members).unwrap_or_default())
+}
+
+fn federated(entry: &Federated) -> Value {
+    let claims = entry.claims.iter().map(|(name, value)| {
+        Value::Array(vec![Value::from(name.as_str()), Value::from(value.as_str())])
+    });
+    object([
+        ("claims", Value::Array(claims.collect())),
+        ("issuer", Value::from(entry.issuer.as_str())),
+        ("max_age", Value::from(entry.max_age.to_string())),
+        ("subject", Value::from(entry.subject.as_str())),
+    ])
 }
 
 /// As it stands in the file.

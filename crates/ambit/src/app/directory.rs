@@ -3,7 +3,9 @@
 use super::{App, registry};
 use gate::Edge;
 use identity::{NonceKey, SigningKey, SigningRequest, VerificationKeys};
-use issuer::{Certified, Directory, Enrolment, IssueError, RegisteredAgent, TaskGrant};
+use issuer::{
+    Certified, Directory, Enrolment, ForeignKeysSoon, IssueError, RegisteredAgent, TaskGrant,
+};
 use model::{
     ActionId, AgentName, Code, Digest, SpiffeId, TaskId, Timestamp, UpstreamName,
     declared::{Agent, UpstreamKind},
@@ -13,6 +15,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+use upstream::Need;
 
 impl Directory for App {
     fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>> {
@@ -42,6 +45,7 @@ impl Directory for App {
             keys: Arc::new(keys),
             proof: entry.declared.credentials.proof,
             workloads: self.workloads(name, &entry.declared).collect(),
+            federated: entry.declared.credentials.federated.clone(),
             ttl: entry.declared.credentials.ttl,
             aged: self.aged_keys(name, entry.declared.credentials.max_age),
             may_act: entry.declared.may_act.clone(),
@@ -87,6 +91,14 @@ impl Directory for App {
         request: &SigningRequest,
     ) -> Result<Certified, IssueError> {
         self.certify_now(agent, request)
+    }
+
+    fn foreign_keys<'a>(&'a self, issuer: &'a str, newer: bool) -> ForeignKeysSoon<'a> {
+        let need = if newer { Need::Newer } else { Need::Fresh };
+        Box::pin(async move {
+            let keys = self.issuers.keys(issuer, need, || self.clock.now()).await;
+            keys.map_err(|_| IssueError::IssuerAway)
+        })
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {

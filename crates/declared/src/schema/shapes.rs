@@ -29,6 +29,7 @@ const ROUTE: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\\S*$";
 const BEFORE: &str = "^(dry_run(:[A-Za-z_][A-Za-z0-9_-]{0,63})?|(pdp|webhook):[a-z0-9][a-z0-9_-]{0,62}|require:[A-Za-z_][A-Za-z0-9_-]{0,63})$";
 const AFTER: &str = "^(mask(:(/([^~/]|~0|~1)*)+)?|notify(:[a-z0-9][a-z0-9_-]{0,62})?|sample(:([1-9][0-9]?|100)%)?)$";
 const SPIFFE: &str = "^spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
+const EXACT: &str = "^[^*?]+$";
 const ANY: &str = "";
 
 const NAMES: Form = Map(NAME, &Text(ANY));
@@ -193,6 +194,12 @@ pub(crate) static CREDENTIALS: Shape = Shape {
             Text(SPIFFE),
             "Workload of a foreign trust domain (`--trust-bundle`) whose certificates are its own, too.",
         ),
+        key(
+            "federated",
+            Optional,
+            List(&Object(&FEDERATED)),
+            "Workloads of foreign issuers (OpenID Connect) that it is; each of their assertions counts once.",
+        ),
         key("ttl", Optional, Text(DURATION), "Life of its tokens: 15m if absent, at most 1h."),
         key(
             "max_age",
@@ -227,6 +234,23 @@ pub(crate) static MANIFEST: Shape = Shape {
         key("image", Optional, Text(ANY), "The image that it runs from, as a digest."),
     ],
     renamed: &[],
+    rest: None,
+};
+
+pub(crate) static FEDERATED: Shape = Shape {
+    title: "a foreign workload",
+    keys: &[
+        key("issuer", Required, Text(URL), "Its issuer, exactly as `iss` has it."),
+        key("subject", Required, Text(EXACT), "Its `sub`, whole."),
+        key(
+            "claims",
+            Optional,
+            Map(ANY, &Scalar),
+            "Further claims with their whole values; a name that begins with `/` is a JSON pointer.",
+        ),
+        key("max_age", Optional, Text(DURATION), "Greatest age of an assertion: 1h if absent."),
+    ],
+    renamed: &[("iss", "issuer"), ("sub", "subject")],
     rest: None,
 };
 

@@ -5,11 +5,12 @@ use canonical::{Limits, Value};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{
-    AgentKey, AgentKeys, Algorithm, AssertionClaims, Authority, Certificate, NonceKey, ProofClaims,
-    SigningKey, SigningRequest, Validity, VerificationKeys,
+    AgentKey, AgentKeys, Algorithm, AssertionClaims, Authority, Certificate, ForeignKeys, NonceKey,
+    ProofClaims, SigningKey, SigningRequest, Validity, VerificationKeys,
 };
 use issuer::{
-    Certified, Directory, IssueError, Issuer, RegisteredAgent, Settings, TaskGrant, router,
+    Certified, Directory, ForeignKeysSoon, IssueError, Issuer, RegisteredAgent, Settings,
+    TaskGrant, router,
 };
 use ledger::{
     DataKey, Entropy, Journal, Kek, KeyId, Keyring, Leaf, Stamp, Writer, disclose, subject_digest,
@@ -69,6 +70,7 @@ pub(crate) struct Fake {
     keys: Arc<VerificationKeys>,
     nonces: NonceKey,
     pub(crate) authority: Authority,
+    pub(crate) foreign: Mutex<Option<ForeignKeys>>,
     drawn: AtomicU64,
 }
 
@@ -115,6 +117,11 @@ impl Directory for Fake {
 
     fn is_instance(&self, _agent: &AgentName, key: &str) -> bool {
         self.world.lock().unwrap().instances.contains(key)
+    }
+
+    fn foreign_keys<'a>(&'a self, _issuer: &'a str, _newer: bool) -> ForeignKeysSoon<'a> {
+        let keys = self.foreign.lock().unwrap().clone();
+        Box::pin(async move { keys.map(Arc::new).ok_or(IssueError::IssuerAway) })
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {
@@ -223,6 +230,7 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
     RegisteredAgent {
         may_act: Vec::new(),
         aged: BTreeSet::new(),
+        federated: Vec::new(),
         workloads: [TrustDomain::new(DOMAIN).unwrap().agent(&name(agent))].into(),
         version: Digest([5; 32]),
         owner: PartyName::parse("group:it").unwrap(),
@@ -272,7 +280,8 @@ impl House {
         let world = Mutex::new(world);
         let (keys, nonces) = (Arc::new(keys), nonce_key());
         let (authority, drawn) = (authority(), AtomicU64::new(1));
-        let fake = Arc::new(Fake { world, signing, keys, nonces, authority, drawn });
+        let foreign = Mutex::new(None);
+        let fake = Arc::new(Fake { world, signing, keys, nonces, authority, foreign, drawn });
         let settings = Settings::new(ISSUER, true).unwrap();
         let router = router(fake.clone(), journal.clone(), settings);
         House { fake, journal, task, router, contents, kek, writer: Some(writer) }

@@ -3,7 +3,7 @@
 use super::{Direction, Found};
 use model::declared::{
     Agent, ApprovalProof, ApprovalRule, Approvers, Boundary, CallLimit, CredentialSource, Declared,
-    Governance, Hook, Intent, Proof, Upstream,
+    Federated, Governance, Hook, Intent, Proof, Upstream,
 };
 use model::manifest::Review;
 use model::{Duration, Name, PartyName};
@@ -68,6 +68,13 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
     found.compare("max_age", name, (&age(a), &age(b)), Direction::growing(older));
     let spiffe = |agent: &Agent| or_none(agent.credentials.spiffe_id.as_ref());
     found.compare("spiffe_id", name, (&spiffe(a), &spiffe(b)), widens);
+    let shown = |agent: &Agent| {
+        let entries = agent.credentials.federated.iter();
+        let shown =
+            |e: &Federated| format!("{} {} {:?} {}", e.issuer, e.subject, e.claims, e.max_age);
+        entries.map(shown).collect::<Vec<_>>().join(", ")
+    };
+    found.compare("federated", name, (&shown(a), &shown(b)), widens);
     longer("ttl", name, (a.credentials.ttl, b.credentials.ttl), found);
     let until = |agent: &Agent| or_none(agent.observe_until.as_ref());
     let later = b.observe_until > a.observe_until;

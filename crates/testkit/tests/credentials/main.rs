@@ -3,4 +3,5 @@
 #![cfg(test)]
 
 mod certificates;
+mod federated;
 mod tls;

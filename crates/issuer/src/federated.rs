@@ -1,0 +1,96 @@
+//! Agents that come with an assertion of a foreign issuer (RFC 7523 §2.2): who is believed, and about whom.
+
+use crate::{
+    authenticate::{ASSERTION_TYPES, Client, Way},
+    directory::Directory,
+    error::IssueError,
+    form::Form,
+    settings::Settings,
+};
+use identity::{CredentialError, Expected, Foreign, ForeignKeys, stated_issuer, verify_foreign};
+use model::{AgentName, Name, declared::Federated};
+use std::{future::Future, pin::Pin, sync::Arc};
+
+/// The keys of a foreign issuer, or that they cannot be had now.
+pub type ForeignKeysSoon<'a> =
+    Pin<Box<dyn Future<Output = Result<Arc<ForeignKeys>, IssueError>> + Send + 'a>>;
+
+/// `typ` of what workloads bring: projected tokens, tokens of a pipeline, JWT-SVIDs.
+const TYPES: &[&str] = &["JWT", "JOSE"];
+
+/// An assertion whose stated issuer is declared for the agent that `client_id` names.
+pub(crate) struct Candidate {
+    agent: AgentName,
+    issuer: String,
+    declared: Vec<Federated>,
+    assertion: String,
+}
+
+impl Candidate {
+    /// Whether a form brings one. Only declared issuers are ever asked for their keys.
+    pub(crate) fn of(directory: &dyn Directory, form: &Form) -> Option<Candidate> {
+        let kind = form.get("client_assertion_type")?;
+        let assertion = form.get("client_assertion").filter(|_| ASSERTION_TYPES.contains(&kind))?;
+        let agent: AgentName = Name::new(form.get("client_id")?).ok()?;
+        let issuer = stated_issuer(assertion).ok()?;
+        let registered = directory.agent(&agent)?;
+        let declared = registered.federated.iter().filter(|entry| entry.issuer == issuer);
+        let declared: Vec<Federated> = declared.cloned().collect();
+        let assertion = assertion.to_owned();
+        (!declared.is_empty()).then_some(Candidate { agent, issuer, declared, assertion })
+    }
+
+    /// Authenticates it. Keys that do not know the one that signed are fetched once more: the issuer may have changed
+    /// them.
+    pub(crate) async fn authenticate(
+        self,
+        directory: &dyn Directory,
+        settings: &Settings,
+    ) -> Result<Client, IssueError> {
+        let keys = directory.foreign_keys(&self.issuer, false).await?;
+        match self.check(&keys, directory, settings) {
+            Err(IssueError::Federated(CredentialError::UnknownKey { .. })) => {
+                let keys = directory.foreign_keys(&self.issuer, true).await?;
+                self.check(&keys, directory, settings)
+            }
+            checked => checked,
+        }
+    }
+
+    fn check(
+        &self,
+        keys: &ForeignKeys,
+        directory: &dyn Directory,
+        settings: &Settings,
+    ) -> Result<Client, IssueError> {
+        // The assertion is one; which entry it fits, its claims say. Each entry has its own greatest age.
+        let mut refused = IssueError::OtherWorkload;
+        for entry in &self.declared {
+            let expected = Expected {
+                issuer: &self.issuer,
+                audience: settings.issuer(),
+                types: TYPES,
+                max_age: Some(entry.max_age),
+            };
+            match verify_foreign(&self.assertion, keys, &expected, directory.now()) {
+                Ok(token) if is(entry, &token) => {
+                    let way = Way::Federated {
+                        issuer: self.issuer.clone(),
+                        subject: token.subject().to_owned(),
+                        single_use: token.single_use(),
+                    };
+                    return Ok(Client { agent: self.agent.clone(), way });
+                }
+                Ok(_) => {}
+                Err(error) => refused = IssueError::Federated(error),
+            }
+        }
+        Err(refused)
+    }
+}
+
+/// Whether a token is of exactly the declared workload.
+fn is(entry: &Federated, token: &Foreign) -> bool {
+    let claims = || entry.claims.iter().all(|(path, value)| token.says(path, value));
+    token.subject() == entry.subject && claims()
+}
