@@ -1,6 +1,7 @@
 //! One process's parts, opened together: store, gate, keys, and the world that decisions read.
 
 mod authority;
+mod clients;
 mod credentials;
 mod directory;
 mod key_ages;
@@ -9,6 +10,7 @@ pub(crate) mod registry;
 mod vault;
 pub(crate) mod world;
 
+pub(crate) use clients::{key_rows as client_key_rows, keys_of as client_keys};
 pub(crate) use keys::{Old, agent_key_name};
 pub(crate) use vault::Vault;
 
@@ -110,7 +112,7 @@ impl App {
         let nonce_key = keys::shared_key(&store, entropy.as_ref(), keys::NONCES)?;
         let base_url = settings.base_url.clone();
         let client = upstream::Client::new(upstream::Settings {
-            own: vec![settings.listen, settings.ops_listen],
+            own: vec![settings.listen, settings.ops_listen, settings.api_listen],
             ..upstream::Settings::default()
         })?;
         let broker = broker(&settings).with_vault(Arc::new(Vault::of(&store)));

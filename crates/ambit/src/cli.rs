@@ -1,5 +1,9 @@
 //! The command tree: what can be typed, and nothing of what it does.
 
+mod clients;
+
+pub(crate) use clients::Client;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -112,6 +116,9 @@ pub(crate) enum Command {
     /// Agents
     #[command(subcommand)]
     Agent(Agent),
+    /// Clients that open tasks
+    #[command(subcommand)]
+    Client(Client),
     /// Tasks
     #[command(subcommand)]
     Task(Task),
@@ -215,6 +222,9 @@ pub(crate) struct Dev {
     /// Where operators look: health and metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8401", env = "AMBIT_OPS_LISTEN")]
     pub(crate) ops_listen: SocketAddr,
+    /// Where clients open tasks
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8402", env = "AMBIT_API_LISTEN")]
+    pub(crate) api_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) tls: Tls,
     /// Below which directory `credential: file:…` is read
@@ -952,6 +962,9 @@ pub(crate) enum Secret {
     Set {
         /// Its name: `credential: secret:NAME`
         name: String,
+        /// Whose it is, where each human has her own: `secret:NAME/{user}`
+        #[arg(long = "for", value_name = "USER")]
+        user: Option<String>,
         #[command(flatten)]
         data: DataDir,
     },
@@ -961,6 +974,9 @@ pub(crate) enum Secret {
     Rm {
         /// Its name
         name: String,
+        /// Whose it is, where each human has her own
+        #[arg(long = "for", value_name = "USER")]
+        user: Option<String>,
         /// Although an upstream uses it: its calls are refused until it is set again
         #[arg(long)]
         force: bool,

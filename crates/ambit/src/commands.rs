@@ -100,6 +100,7 @@ async fn serve(options: cli::Dev, form: Form, output: &Output) -> anyhow::Result
         data: options.data.data,
         listen: options.listen,
         ops_listen: options.ops_listen,
+        api_listen: options.api_listen,
         base_url: tls.base_url.unwrap_or_default(),
         tls: tls.tls_cert.zip(tls.tls_key).map(|(certificate, key)| TlsFiles { certificate, key }),
         trust_domain: tls.trust_domain,

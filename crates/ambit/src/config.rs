@@ -134,9 +134,11 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
         if let Some(path) = &agent.governance.manifest {
             files.manifests.insert(path.clone(), text(&directory.join(path))?);
         }
-        if let Some(keys) = &agent.credentials.keys {
-            files.keys.insert(keys.clone(), text(&directory.join(keys))?);
-        }
+    }
+    let of_agents = declared.agents.values().filter_map(|agent| agent.credentials.keys.as_ref());
+    let of_clients = declared.clients.values().filter_map(|client| client.keys.as_ref());
+    for keys in of_agents.chain(of_clients) {
+        files.keys.insert(keys.clone(), text(&directory.join(keys))?);
     }
     with_parts(&mut declared, &files.manifests)?;
     let definitions = lock::read(&directory)?;

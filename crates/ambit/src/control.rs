@@ -216,6 +216,7 @@ fn alone(data: &Path, base_url: Option<&str>) -> anyhow::Result<Settings> {
         database: database::find(data, None)?,
         listen: nowhere,
         ops_listen: nowhere,
+        api_listen: nowhere,
         base_url: base_url.unwrap_or("http://127.0.0.1:8400").to_owned(),
         tls: None,
         trust_domain: TrustDomain::new(

@@ -34,6 +34,8 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     let operators = bind(settings.ops_listen, "--ops-listen").await?;
     settings.listen = agents.local_addr()?;
     settings.ops_listen = operators.local_addr()?;
+    let clients = bind(settings.api_listen, "--api-listen").await?;
+    settings.api_listen = clients.local_addr()?;
     name(&mut settings)?;
     let look = watch::look(&config::main_file(&settings.config), &config::Files::default());
     let (environment, owner_term) = (settings.environment.clone(), settings.owner_term);
@@ -69,6 +71,7 @@ pub(crate) async fn run(mut settings: Settings, output: &Output) -> anyhow::Resu
     }
     tasks.spawn(gate::wire::serve::serve(Arc::clone(&app.gate), agents, tls, others(&app)?));
     tasks.spawn(operations::serve(Arc::clone(&app), operators, stop.clone()));
+    tasks.spawn(crate::api::serve(Arc::clone(&app), clients, stop.clone()));
     tasks.spawn(control::serve(Arc::clone(&app), commands, stop.clone()));
     crate::follow::start(&app, &tasks, &stop);
     if let Some(files) = files {
@@ -136,6 +139,11 @@ fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
         operators.ip().is_loopback(),
         "`{operators}` is not a loopback address: operators look on this machine, listen on 127.0.0.1"
     );
+    let clients = settings.api_listen;
+    anyhow::ensure!(
+        clients.ip().is_loopback(),
+        "`{clients}` is not a loopback address: clients open tasks on this machine, listen on 127.0.0.1"
+    );
     let agents = settings.listen;
     let why = match settings.form {
         Form::Production if settings.tls.is_some() => return Ok(()),
@@ -181,7 +189,8 @@ fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
     let settings =
         issuer::Settings::new(&app.settings.base_url, app.settings.form.is_development())?;
     let settings = settings.with_mtls(app.settings.tls.is_some());
-    let router = issuer::router(app.clone(), app.store.journal().clone(), settings);
+    let router = issuer::router(app.clone(), app.store.journal().clone(), settings)
+        .merge(crate::api::subtasks(Arc::clone(app)));
     Ok(Arc::new(move |request: Request<Incoming>| {
         let router = router.clone();
         Box::pin(async move {
@@ -213,6 +222,10 @@ fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
     line(&format!(
         "operations  http://{}   /healthz /readyz /metrics /api/v1",
         settings.ops_listen
+    ))?;
+    line(&format!(
+        "tasks       http://{}   /api/v1/tasks, for clients that open them",
+        settings.api_listen
     ))?;
     line(&format!("data        {}", settings.data.display()))?;
     let world = app.gate.world();

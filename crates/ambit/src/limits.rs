@@ -145,3 +145,15 @@ pub(crate) const BRIDGE_DOORS: usize = 256;
 pub(crate) const BRIDGE_TOKENS: usize = 1_024;
 /// How long before its end a certificate authority is replaced: a month in which somebody notices that it cannot be.
 pub(crate) const AUTHORITY_LEFT: model::Duration = model::Duration::seconds(30 * 24 * 3_600);
+/// How long one request of the control API may take: an issuer's keys may have to be fetched.
+pub(crate) const API_REQUEST: Duration = Duration::from_secs(30);
+/// Longest body of a request: a trigger's text, percent-free, with parameters and a token beside it.
+pub(crate) const API_BODY_BYTES: usize = 256 * 1024;
+/// How much of a refused request is kept in its record.
+pub(crate) const API_RECORDED_CHARS: usize = 512;
+/// Longest reference of a trigger: a URL or an id and a few words.
+pub(crate) const TRIGGER_REFERENCE_CHARS: usize = 256;
+/// Oldest ID token that proves a human: a working day, as long as a task.
+pub(crate) const ID_TOKEN_AGE: model::Duration = model::Duration::seconds(8 * 3_600);
+/// How long an idempotency key is remembered: callers retry within minutes.
+pub(crate) const IDEMPOTENCY_KEPT: model::Duration = model::Duration::seconds(24 * 3_600);

@@ -1,5 +1,6 @@
 //! The `ambit` binary: parse, run, end with a code of the frozen table.
 
+mod api;
 mod app;
 mod bridge;
 mod cli;
@@ -18,6 +19,7 @@ mod output;
 mod server;
 mod settings;
 mod standin;
+mod tasks;
 mod views;
 
 use clap::Parser as _;

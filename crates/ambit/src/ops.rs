@@ -3,6 +3,7 @@
 mod agents;
 mod apply;
 mod certificates;
+mod clients;
 mod decommission;
 mod doctor;
 mod holds;
@@ -20,6 +21,7 @@ mod why;
 mod would;
 
 pub(crate) use apply::{How, apply_as, apply_files, compare};
+pub(crate) use holds::end_task;
 pub(crate) use ledger::{Verified, leave_key, verify};
 pub(crate) use review::Approval;
 pub(crate) use revisions::{are_in_force, has_revision, was_rolled_back};
@@ -57,10 +59,9 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         | Request::OwnerKey { .. }
         | Request::OwnerConfirm { .. }
         | Request::OwnerList) => serve_registry(app, request).await,
+        Request::ClientKey { client } => clients::key(app, &client).await,
         Request::TaskOpen { agent, intent, user, trigger, params } => {
-            let asked =
-                tasks::Asked { agent, intent, user, trigger: trigger.unwrap_or_default(), params };
-            tasks::open(app, asked).await
+            tasks::open(app, (&agent, &intent), (user, trigger), params).await
         }
         Request::Freeze { selector, effects, reason } => {
             holds::freeze(app, &selector, &effects, reason).await
@@ -95,9 +96,9 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::LedgerExport { file } => ledger::export(app, &file),
         Request::UpstreamPin { name } => pin::pin(app, &name).await,
         Request::UpstreamCredential { name, confirm } => pin::credential(app, &name, confirm).await,
-        Request::SecretSet { name, value } => secrets::set(app, &name, &value).await,
+        Request::SecretSet { name, user, value } => secrets::set(app, &name, user, &value).await,
         Request::SecretList => secrets::list(app),
-        Request::SecretRemove { name, force } => secrets::remove(app, &name, force).await,
+        Request::SecretRemove { name, user, force } => secrets::rm(app, &name, user, force).await,
     }
 }
 
@@ -151,6 +152,7 @@ fn status(app: &App) -> Value {
         "base_url": app.settings.base_url,
         "tls": app.settings.tls.is_some(),
         "ops": app.settings.ops_listen.to_string(),
+        "api": crate::api::audience(app),
         "data": app.settings.data.display().to_string(),
         "database": app.settings.database.as_ref().map(ToString::to_string),
         "config": app.settings.config.display().to_string(),

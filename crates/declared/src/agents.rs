@@ -1,7 +1,7 @@
 //! `agents`: who may act.
 
 use crate::{
-    fields::{Fields, duration, items, name, not_enforced, party, refused, refused_path, text},
+    fields::{Fields, duration, items, name, party, refused, refused_path, text},
     governance, limits,
     node::{Entry, Node, Value},
     problems::Problems,
@@ -26,7 +26,8 @@ pub(crate) fn read(agent: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Op
         reading.references.mention(Mention::Boundary, &boundary, entry.value.span);
         Some(boundary)
     });
-    let users = fields.get("users", problems).and_then(|entry| users(&entry.value, problems));
+    let users = fields.get("users", problems).and_then(|entry| users(&entry.value, reading));
+    let problems = &mut reading.problems;
     let credentials = match fields.get("credentials", problems) {
         Some(entry) => credentials(entry, problems),
         None => Some(Credentials::default()),
@@ -151,14 +152,12 @@ pub(crate) fn owner(node: &Node, what: &str, problems: &mut Problems) -> Option<
     }
 }
 
-fn users(node: &Node, problems: &mut Problems) -> Option<PartyName> {
-    match party(node, "`users`", problems)? {
-        PartyName::Issuer(_) => {
-            not_enforced(node.span, "users: issuer:…", problems);
-            None
-        }
-        users => Some(users),
+fn users(node: &Node, reading: &mut Reading<'_>) -> Option<PartyName> {
+    let users = party(node, "`users`", &mut reading.problems)?;
+    if let PartyName::Issuer(issuer) = &users {
+        reading.references.mention(Mention::Issuer, issuer, node.span);
     }
+    Some(users)
 }
 
 /// What others call a secret that agent and gateway share.

@@ -31,7 +31,7 @@ pub(crate) fn read(_: &Name, entry: &Entry, reading: &mut Reading<'_>) -> Option
         None => limits::HOOK_DEFAULT,
         Some(entry) => duration(&entry.value, "`within`", limits::HOOK_MAX, problems)?,
     };
-    let secret = fields.get("secret", problems).map(|entry| secrets::credential(entry, problems));
+    let secret = fields.get("secret", problems).map(|entry| secrets::of_the_gate(entry, problems));
     let secret = match secret {
         None => None,
         Some(read) => Some(read?.0),

@@ -10,6 +10,7 @@ mod agents;
 mod approvals;
 mod boundaries;
 mod cases;
+mod clients;
 mod edit;
 mod federated;
 mod fields;

@@ -71,3 +71,5 @@ pub(crate) const WINDOW_MAX: Duration = Duration::seconds(86_400);
 pub(crate) const CALLS_MAX: u32 = 1_000_000_000;
 /// Most parts of a local server's command: more belong into a file of the server's own.
 pub(crate) const COMMAND_PARTS: usize = 64;
+/// Longest name of a claim, and longest audience, of an identity provider.
+pub(crate) const CLAIM_CHARS: usize = 256;

@@ -1,7 +1,7 @@
 //! The whole file, section by section, in the order in which people write it.
 
 use crate::{
-    agents, approvals, boundaries, cases,
+    agents, approvals, boundaries, cases, clients,
     fields::{Fields, items, key_name, members},
     hooks, intents, limits,
     node::{self, Entry, Node, Span, Value},
@@ -137,8 +137,9 @@ fn file(root: &Node, reading: &mut Reading<'_>) -> Declared {
         problems.add(version.value.span, "this format has version 1", "write `version: 1`");
     }
     if let Some(humans) = fields.any("humans") {
-        declared.people = people::read(humans, reading);
+        people::read(humans, &mut declared, reading);
     }
+    declared.clients = section(&fields, "clients", clients::read, reading);
     declared.agents = section(&fields, "agents", agents::read, reading);
     declared.intents = section(&fields, "intents", intents::read, reading);
     declared.upstreams = section(&fields, "upstreams", upstreams::read, reading);

@@ -20,6 +20,8 @@ pub(crate) enum Mention {
     Upstream,
     Approval,
     Hook,
+    Intent,
+    Issuer,
 }
 
 impl Mention {
@@ -30,6 +32,8 @@ impl Mention {
             Mention::Upstream => "upstreams",
             Mention::Approval => "approvals",
             Mention::Hook => "hooks",
+            Mention::Intent => "intents",
+            Mention::Issuer => "humans.issuers",
         }
     }
 }
@@ -38,6 +42,7 @@ impl Mention {
 enum Namer {
     Only(Name),
     Intent,
+    Right,
     Test,
 }
 
@@ -53,6 +58,7 @@ pub(crate) struct References {
     declared: BTreeMap<&'static str, BTreeSet<Name>>,
     catalogs: BTreeMap<Name, BTreeMap<String, Option<RiskTier>>>,
     mentions: Vec<(Mention, Name, Span)>,
+    clients: Vec<(Name, Span)>,
     actions: Vec<(Namer, ActionPattern, Span)>,
     intents: Vec<(Name, Given)>,
 }
@@ -79,6 +85,16 @@ impl References {
         self.actions.push((Namer::Intent, pattern.clone(), span));
     }
 
+    /// An action that humans may do.
+    pub(crate) fn may(&mut self, pattern: &ActionPattern, span: Span) {
+        self.actions.push((Namer::Right, pattern.clone(), span));
+    }
+
+    /// A client: it shares the token endpoint with agents, so that their names must differ.
+    pub(crate) fn client(&mut self, client: &Name, span: Span) {
+        self.clients.push((client.clone(), span));
+    }
+
     pub(crate) fn tested(&mut self, action: &ActionId, span: Span) {
         self.actions.push((Namer::Test, ActionPattern::Exact(action.clone()), span));
     }
@@ -96,6 +112,13 @@ impl References {
 
     /// Follows every reference.
     pub(crate) fn check(&self, declared: &Declared, problems: &mut Problems) {
+        let agents = self.declared.get("agents");
+        for (client, span) in &self.clients {
+            if agents.is_some_and(|agents| agents.contains(client)) {
+                let message = format!("`{client}` is the name of an agent");
+                problems.add(*span, message, "call the client otherwise: it is another principal");
+            }
+        }
         for (kind, name, span) in &self.mentions {
             self.leads_somewhere(kind.section(), name, *span, problems);
         }
@@ -141,6 +164,10 @@ impl References {
             ActionPattern::All(upstream) => upstream,
         };
         if !self.leads_somewhere("upstreams", upstream, span, problems) {
+            return;
+        }
+        if matches!((namer, pattern), (Namer::Right, ActionPattern::All(_))) {
+            // What a human may do has no tier: it covers all there is.
             return;
         }
         if let Namer::Only(agent) = namer

@@ -1,7 +1,7 @@
 //! Where upstream credentials come from: references only, and nothing that looks like a secret is shown.
 
 use crate::{
-    fields::{Fields, not_enforced, refused_path, text},
+    fields::{Fields, not_enforced, refused_path, text, word},
     node::{Entry, Node, Span, Value},
     problems::Problems,
     schema::shapes,
@@ -58,6 +58,8 @@ pub fn check_secrets(
                 format!("the file `{path}`"),
                 format!("put the secret into `{path}` below the secrets directory"),
             ),
+            // Whoever has none is refused when she is acted for.
+            CredentialSource::SecretOfUser(_) => continue,
             CredentialSource::Secret(name) => (
                 format!("the secret `{name}` of the vault"),
                 format!("run `ambit secret set {name}` with the secret on standard input"),
@@ -95,19 +97,46 @@ pub(crate) fn credential(
         return None;
     }
     let fields = Fields::open(&entry.value, entry.key.span, &shapes::CREDENTIAL, problems)?;
-    if let Some(whose) = fields.get("as", problems) {
-        match text(&whose.value, "`as`", problems) {
-            Some("service") | None => {}
-            Some("user") => not_enforced(whose.value.span, "as: user", problems),
-            Some(_) => problems.add(
-                whose.value.span,
-                "`as` says whose credential it is: `service`",
-                "write `service`",
-            ),
+    let whose = [("service", false), ("user", true)];
+    let of_user = match fields.get("as", problems) {
+        Some(entry) => word(&entry.value, "whose credential it is", &whose, &[], problems)?,
+        None => false,
+    };
+    let secret = fields.get("secret", problems)?;
+    if !of_user {
+        return reference(&secret.value, problems);
+    }
+    let found = text(&secret.value, "the secret", problems)?;
+    let name = found.strip_prefix("secret:").and_then(|name| name.strip_suffix(EACH));
+    match name.map(Name::new) {
+        Some(Ok(name)) => Some((CredentialSource::SecretOfUser(name), secret.value.span)),
+        Some(Err(_)) | None => {
+            // Whoever wrote the secret itself here does not see it again.
+            reference(&secret.value, problems)?;
+            let message = "with `as: user` each human has a secret of her own";
+            let fix = "write `secret: secret:NAME/{user}`, and give each with `ambit secret set NAME --for USER`";
+            problems.add(secret.value.span, message, fix);
+            None
         }
     }
-    reference(&fields.get("secret", problems)?.value, problems)
 }
+
+/// A credential of the gate's own, which is nobody's.
+pub(crate) fn of_the_gate(
+    entry: &Entry,
+    problems: &mut Problems,
+) -> Option<(CredentialSource, Span)> {
+    let (source, span) = credential(entry, problems)?;
+    if matches!(source, CredentialSource::SecretOfUser(_)) {
+        let message = "a hook is asked by the gateway and not for a human";
+        problems.add(span, message, "write `secret:NAME`");
+        return None;
+    }
+    Some((source, span))
+}
+
+/// What stands for the human in the name of a secret.
+const EACH: &str = "/{user}";
 
 fn reference(node: &Node, problems: &mut Problems) -> Option<(CredentialSource, Span)> {
     let literal = "a credential is a reference, never the secret itself";
@@ -157,6 +186,15 @@ fn variable(node: &Node, name: &str, problems: &mut Problems) -> Option<(Credent
 }
 
 fn in_vault(node: &Node, name: &str, problems: &mut Problems) -> Option<(CredentialSource, Span)> {
+    if name.strip_suffix(EACH).is_some_and(|name| Name::new(name).is_ok()) {
+        let message = "a secret of each human is stated as such";
+        problems.add(
+            node.span,
+            message,
+            "write `credential: { as: user, secret: secret:NAME/{user} }`",
+        );
+        return None;
+    }
     if let Ok(name) = Name::new(name) {
         return Some((CredentialSource::Secret(name), node.span));
     }

@@ -14,7 +14,7 @@ use crate::{
 };
 use model::{
     ActionId, Effect, Name, RiskTier, Sink,
-    declared::{Action, LocalServer, Resource, Upstream, UpstreamKind},
+    declared::{Action, CredentialSource, LocalServer, Resource, Upstream, UpstreamKind},
 };
 use std::collections::BTreeMap;
 
@@ -27,6 +27,13 @@ pub(crate) fn read(upstream: &Name, entry: &Entry, reading: &mut Reading<'_>) ->
         fields.get("credential", problems).and_then(|entry| secrets::credential(entry, problems));
     if let Some((_, span)) = &credential {
         reading.credentials.push((upstream.clone(), *span));
+    }
+    if let (Some((CredentialSource::SecretOfUser(_), span)), Some(address)) =
+        (&credential, &address)
+        && address.local.as_ref().is_some_and(|local| local.shared)
+    {
+        let message = "one process for all has no human's own credential";
+        problems.add(*span, message, "remove `shared: true`, or `as: user`");
     }
     let kind = address.as_ref().map(|address| address.kind);
     let environment = fields

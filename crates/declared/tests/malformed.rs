@@ -325,7 +325,7 @@ fn later_issuer() {
         "users: group:employees",
         "users: issuer:customers",
         &expect![[r#"
-            9:12+16 `users: issuer:…` is not enforced yet: remove it | nothing acts on it, so it would promise what is not kept
+            9:12+16 there is no `customers` under `humans.issuers` | declare it under `humans.issuers`
         "#]],
     );
 }
@@ -402,7 +402,7 @@ fn later_credential_user() {
         "as: service",
         "as: user",
         &expect![[r#"
-            27:23+4 `as: user` is not enforced yet: remove it | nothing acts on it, so it would promise what is not kept
+            27:37+20 with `as: user` each human has a secret of her own | write `secret: secret:NAME/{user}`, and give each with `ambit secret set NAME --for USER`
         "#]],
     );
 }

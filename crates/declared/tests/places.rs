@@ -179,7 +179,7 @@ impl SecretSource for Secrets {
     fn state(&self, source: &CredentialSource) -> SecretState {
         let name = match source {
             CredentialSource::Env(name) | CredentialSource::File(name) => name.as_str(),
-            CredentialSource::Secret(name) => name.as_str(),
+            CredentialSource::Secret(name) | CredentialSource::SecretOfUser(name) => name.as_str(),
         };
         self.0.get(name).cloned().unwrap_or(SecretState::Missing)
     }

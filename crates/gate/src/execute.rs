@@ -1,6 +1,7 @@
 //! Does it: open the entry durably, lend the credential, forward, inspect what comes back.
 
 mod commit;
+mod entrusted;
 mod forward;
 mod initiated;
 mod inspect;
@@ -9,6 +10,7 @@ mod pump;
 mod tasks;
 
 pub use commit::commit;
+pub use entrusted::entrusted;
 pub use forward::{Failure, Response, forward};
 pub(crate) use initiated::authorize_following;
 pub use initiated::{Initiator, answer_of, ask_first, decide_initiated, narrowed};

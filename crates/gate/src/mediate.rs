@@ -303,6 +303,7 @@ impl Gate {
             let call = admit::look_up(self, &world, &actor, request).await?;
             let facts = decide::context(self, &world, &actor, tasks, request);
             let clearance = decide::evaluate(self, &world, &actor, call, facts).await?;
+            execute::entrusted(self, &actor, &clearance).await?;
             let observing = !clearance.is_consequential();
             match execute::commit(self, clearance).await {
                 Ok(departure) => {

@@ -8,6 +8,8 @@ pub mod readers;
 pub mod serve;
 pub mod tls;
 
+pub use mcp::place::is_ours;
+
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 

@@ -19,6 +19,7 @@ mod assertion;
 mod authority;
 mod certificate;
 mod claims;
+mod client_token;
 mod compact;
 mod credential;
 mod delegation;
@@ -41,6 +42,7 @@ pub use agent_keys::{AgentKeys, AgentKeysError};
 pub use assertion::{ClientAssertion, verify_client_assertion};
 pub use authority::{Authority, AuthorityError, Signed, SigningRequest};
 pub use certificate::{Certificate, CertificateError, Trust};
+pub use client_token::{ClientCaller, ClientGrant, ClientPresented};
 pub use credential::{Credential, CredentialError};
 pub use delegation::{
     DETAIL_TYPE, Delegation, DetailsError, chain_of, read_details, write_chain, write_details,

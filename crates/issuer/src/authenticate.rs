@@ -68,7 +68,10 @@ pub(crate) fn authenticate(
     }
     let assertion = verify_client_assertion(
         form.get("client_assertion").ok_or(IssueError::Method)?,
-        |name| directory.agent(name).map(|agent| agent.keys.clone()),
+        |name| {
+            let of_agent = directory.agent(name).map(|agent| agent.keys.clone());
+            of_agent.or_else(|| directory.client(name).map(|client| client.keys.clone()))
+        },
         settings.issuer(),
         &settings.token_endpoint(),
         directory.now(),

@@ -6,7 +6,7 @@ use crate::{
 use identity::{AgentKeys, NonceKey, SigningKey, SigningRequest, VerificationKeys};
 use model::SpiffeId;
 use model::{
-    ActionId, AgentName, Code, Digest, Duration, PartyName, TaskId, Timestamp, UpstreamName,
+    ActionId, AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
     UserName,
     declared::{Federated, Proof},
 };
@@ -39,6 +39,15 @@ pub struct RegisteredAgent {
     pub doors: BTreeMap<String, Option<UpstreamName>>,
     /// The agents that may exchange its tokens.
     pub may_act: Vec<AgentName>,
+}
+
+/// A client that opens tasks.
+#[derive(Clone, Debug)]
+pub struct RegisteredClient {
+    /// The keys that its assertions are signed with.
+    pub keys: Arc<AgentKeys>,
+    /// The URL of the control API, which is the only audience of its tokens.
+    pub audience: String,
 }
 
 /// An open task.
@@ -88,6 +97,11 @@ pub trait Directory: Send + Sync {
 
     /// The keys of a foreign issuer that an agent declares; with `newer`, those that it may have since.
     fn foreign_keys<'a>(&'a self, issuer: &'a str, newer: bool) -> ForeignKeysSoon<'a>;
+
+    /// The client of this name, if it is registered. No agent has its name.
+    fn client(&self, _name: &Name) -> Option<Arc<RegisteredClient>> {
+        None
+    }
 
     /// The task of this id, if it is open.
     fn task(&self, id: TaskId) -> Option<TaskGrant>;

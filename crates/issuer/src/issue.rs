@@ -97,7 +97,13 @@ impl Issuer {
             }
         };
         match self.read_binding(headers, certificate) {
-            Ok(binding) => self.grant(client, Wish { binding, ..wish }).await,
+            Ok(binding) => {
+                let wish = Wish { binding, ..wish };
+                match self.directory.client(&client.agent) {
+                    Some(registered) => self.grant_to_client(client, &registered, &wish).await,
+                    None => self.grant(client, wish).await,
+                }
+            }
             // The client is to come again, with the same assertion if it likes: nothing is decided yet.
             Err(error) if error.code() == Code::NonceWanted => {
                 self.count(&error);

@@ -23,12 +23,13 @@ mod introspect;
 mod issue;
 pub mod limits;
 mod metadata;
+mod orchestrator;
 mod record;
 mod revoke;
 mod settings;
 
 pub use certificate::Certified;
-pub use directory::{Directory, RegisteredAgent, TaskGrant};
+pub use directory::{Directory, RegisteredAgent, RegisteredClient, TaskGrant};
 pub use edge::router;
 pub use enrol::Enrolment;
 pub use error::IssueError;

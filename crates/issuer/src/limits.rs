@@ -18,6 +18,9 @@ pub const BEARER_LIFE: Duration = Duration::seconds(5 * 60);
 /// LIMIT: how often a one-time code may be tried: a slip of the pen, and no guessing of 128 bits.
 pub const ENROL_TRIES: u8 = 5;
 
+/// LIMIT: life of a client's token for the control API: it is bought for a burst of openings, and bound.
+pub const CLIENT_LIFE: Duration = Duration::seconds(5 * 60);
+
 /// LIMIT: how often a grant is decided again because someone was revoked or frozen meanwhile. Each
 /// round needs another revocation in the same millisecond.
 pub const DECISIONS: usize = 3;

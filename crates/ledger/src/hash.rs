@@ -16,7 +16,7 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> Digest {
 
 /// Names a subject of revocation: SHA-256 of `ambit-subject-v1`, a zero byte, the kind, a zero byte, the name.
 ///
-/// Kinds are `agent`, `version`, `owner`, `instance`, `task`, `token`, `user`, `upstream`, `action`, `effect`, `tenant`
+/// Kinds are `agent`, `client`, `version`, `owner`, `instance`, `task`, `token`, `user`, `upstream`, `action`, `effect`, `tenant`
 /// and `all` (with the name `*`). The same digest comes
 /// from a control key `frozen/<kind>/<name>` or `revoked/<kind>/<name>`, or from `stopped/<cause>/<kind>/<name>`, which the
 /// registry writes.

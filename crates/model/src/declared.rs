@@ -1,5 +1,9 @@
 //! Declared state as plain nouns: what `ambit.yaml` says after it was read and checked for form.
 
+mod humans;
+
+pub use humans::{HumanIssuer, Orchestrator, Shown};
+
 use crate::{
     action::{Effect, RiskTier, Sink},
     name::{ActionId, AgentName, Name, PartyName, UpstreamName, UserName},
@@ -28,6 +32,12 @@ pub struct Declared {
     pub hooks: BTreeMap<Name, Hook>,
     /// People known on this machine, with their groups.
     pub people: BTreeMap<UserName, BTreeSet<Name>>,
+    /// Identity providers whose humans can be acted for.
+    pub issuers: BTreeMap<Name, HumanIssuer>,
+    /// What the people of a group may do. Where nothing is stated for any group or issuer, nothing is intersected.
+    pub rights: BTreeMap<Name, BTreeSet<ActionPattern>>,
+    /// Who opens tasks.
+    pub clients: BTreeMap<Name, Orchestrator>,
     /// Cases that gate every `apply`.
     pub tests: Vec<Case>,
     /// Hand-written Cedar, in the order of file names.
@@ -267,6 +277,8 @@ pub enum CredentialSource {
     File(String),
     /// A secret of the embedded vault.
     Secret(Name),
+    /// A secret of the embedded vault for each human acted for (`secret:NAME/{user}`).
+    SecretOfUser(Name),
 }
 
 impl std::fmt::Display for CredentialSource {
@@ -276,6 +288,7 @@ impl std::fmt::Display for CredentialSource {
             CredentialSource::Env(name) => write!(f, "env:{name}"),
             CredentialSource::File(path) => write!(f, "file:{path}"),
             CredentialSource::Secret(name) => write!(f, "secret:{name}"),
+            CredentialSource::SecretOfUser(name) => write!(f, "secret:{name}/{{user}}"),
         }
     }
 }

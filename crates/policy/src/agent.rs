@@ -106,11 +106,18 @@ impl AgentEntry {
         self.declared.observe_until.is_some_and(|until| now < until)
     }
 
+    /// Whether it may act for this human.
+    #[must_use]
+    pub fn serves(&self, user: &UserName, groups: &BTreeSet<Name>) -> bool {
+        Principal::of(self).serves(Some(user), groups)
+    }
+
     /// The guard that says whom it may serve.
     pub(crate) fn users_guard(&self) -> Guard {
         match self.declared.users {
             Some(PartyName::User(_)) => Guard::UsersOne,
-            Some(PartyName::Group(_) | PartyName::Issuer(_)) => Guard::UsersGroup,
+            Some(PartyName::Group(_)) => Guard::UsersGroup,
+            Some(PartyName::Issuer(_)) => Guard::UsersIssuer,
             None => Guard::UsersNone,
         }
     }
@@ -146,8 +153,8 @@ impl Principal {
             (None, user) => user.is_none(),
             (Some(PartyName::User(served)), Some(user)) => served.as_str() == user.as_str(),
             (Some(PartyName::Group(served)), Some(_)) => groups.contains(served),
-            // No issuer of humans is enforced: nobody of one is served.
-            (Some(PartyName::Issuer(_)), Some(_)) | (Some(_), None) => false,
+            (Some(PartyName::Issuer(served)), Some(user)) => user.issuer() == Some(served.as_str()),
+            (Some(_), None) => false,
         }
     }
 }

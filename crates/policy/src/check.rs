@@ -23,10 +23,11 @@ pub(crate) fn references(declared: &Declared, problems: &mut Vec<Problem>) {
             let fix = known("boundaries", declared.boundaries.keys());
             problems.push(Problem::declared(agent.line, message, fix));
         }
-        if let Some(PartyName::Issuer(issuer)) = &agent.users {
-            let message =
-                format!("agent `{name}`: users of issuer `{issuer}` are not enforced yet");
-            let fix = "name a user or a group: `users: group:NAME`";
+        if let Some(PartyName::Issuer(issuer)) = &agent.users
+            && !declared.issuers.contains_key(issuer)
+        {
+            let message = format!("agent `{name}`: issuer `{issuer}` does not exist");
+            let fix = known("issuers", declared.issuers.keys());
             problems.push(Problem::declared(agent.line, message, fix));
         }
     }

@@ -40,6 +40,10 @@ pub(crate) fn build(
     add("args_opaque", &|| Ok(texts(&call.opaque)))?;
     add("development", &|| Ok(RestrictedExpression::new_bool(facts.development)))?;
     add("edge", &|| Ok(text(facts.edge)))?;
+    add("entitled", &|| {
+        let entitled = call.slice().entitles(subject.user.as_ref(), &facts.user_groups);
+        Ok(RestrictedExpression::new_bool(entitled))
+    })?;
     add("extra", &|| Ok(texts(&call.extra)))?;
     add("hour", &|| Ok(RestrictedExpression::new_long(hour(facts.now))))?;
     add("intent_ok", &|| Ok(RestrictedExpression::new_bool(intent_ok)))?;
@@ -56,7 +60,9 @@ pub(crate) fn build(
         add("user", &|| {
             let groups = facts.user_groups.iter().map(|group| text(group.as_str()));
             let groups = RestrictedExpression::new_set(groups);
-            fields([("groups", groups), ("name", text(user.as_str()))])
+            let issuer = user.issuer().map(|issuer| ("issuer", text(issuer)));
+            let known = [("groups", groups), ("name", text(user.as_str()))];
+            fields(known.into_iter().chain(issuer))
         })?;
     }
     Ok(pairs)

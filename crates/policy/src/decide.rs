@@ -184,7 +184,9 @@ fn passes(
     let slice = call.slice();
     let intent = slice.published.intents.allow(facts, slice.number, slice.grant, call.object());
     let served = slice.principal.serves(subject.user.as_ref(), &facts.user_groups);
-    let conditions = set.conditions(intent.is_ok() && served && call.extra.is_empty());
+    let entitled = slice.entitles(subject.user.as_ref(), &facts.user_groups);
+    let holds = intent.is_ok() && served && entitled && call.extra.is_empty();
+    let conditions = set.conditions(holds);
     complete(conditions, slice)?;
     let reads = &conditions.reads;
     let pairs = context::build(subject, call, facts, intent.is_ok(), reads)

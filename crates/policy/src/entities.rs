@@ -68,9 +68,8 @@ fn version(declared: &Declared, catalog: &Catalog, entry: &AgentEntry) -> Attrib
         Some(PartyName::Group(name)) => {
             attributes.insert("serves_group".into(), text(name.as_str()));
         }
-        // No group of humans has such a name, so nobody is served until issuers are enforced.
-        Some(party @ PartyName::Issuer(_)) => {
-            attributes.insert("serves_group".into(), text(&party.to_string()));
+        Some(PartyName::Issuer(name)) => {
+            attributes.insert("serves_issuer".into(), text(name.as_str()));
         }
         None => {}
     }

@@ -6,6 +6,7 @@ use crate::decide::Reason;
 use crate::evidence::Decided;
 use crate::facts::{Facts, Subject};
 use canonical::Writer;
+use model::declared::CredentialSource;
 use model::{AskId, Code, Decision, Digest, Name};
 
 /// What an envelope says; members that are `None` are left out.
@@ -15,6 +16,7 @@ struct Envelope<'a> {
     action: &'a str,
     catalogued: Option<&'a CatalogEntry>,
     policies: Option<Digest>,
+    credential: Option<&'a CredentialSource>,
     consulted: &'a [String],
     decision: &'static str,
     code: Option<Code>,
@@ -34,6 +36,7 @@ pub(crate) fn of_call(decided: &Decided, ask: Option<AskId>) -> Vec<u8> {
         action: &decided.call.action().to_string(),
         catalogued: Some(decided.call.entry()),
         policies: Some(decided.call.slice().published.digest),
+        credential: credential(&decided.call),
         consulted: &decided.consulted,
         decision: word(ruling.decision, decided.observed),
         code: ruling.code,
@@ -42,6 +45,20 @@ pub(crate) fn of_call(decided: &Decided, ask: Option<AskId>) -> Vec<u8> {
         ask: ask.or(signed.map(|approval| approval.ask)),
         signed,
     })
+}
+
+/// What the upstream of a call is called with.
+fn credential(call: &Call) -> Option<&CredentialSource> {
+    let upstreams = &call.slice().published.declared.upstreams;
+    upstreams.get(&call.action().upstream)?.credential.as_ref()
+}
+
+/// The human's own credential that a call is made with; personal.
+pub(crate) fn credential_of_user(subject: &Subject, call: &Call) -> Option<String> {
+    match (credential(call)?, &subject.user) {
+        (CredentialSource::SecretOfUser(name), Some(user)) => Some(format!("secret:{name}/{user}")),
+        _ => None,
+    }
 }
 
 /// Of a request that never became a call.
@@ -58,6 +75,7 @@ pub(crate) fn of_request(
         action,
         catalogued,
         policies: None,
+        credential: None,
         consulted: &[],
         decision: word(if code == Code::Asked { Decision::Ask } else { Decision::Deny }, false),
         code: Some(code),
@@ -112,6 +130,7 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
         writer.end();
     }
     writer.field_str("control_revision", &facts.control_revision.to_string());
+    lent(&mut writer, envelope.credential);
     if let Some(entry) = catalogued {
         writer.field_raw("data", &entry.data);
     }
@@ -145,6 +164,14 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     let complete = writer.finish();
     debug_assert!(complete.is_ok(), "the envelope is canonical: {complete:?}");
     out
+}
+
+fn lent(writer: &mut Writer<'_>, credential: Option<&CredentialSource>) {
+    if let Some(credential) = credential {
+        writer.field_str("credential", &credential.to_string());
+        let of_user = matches!(credential, CredentialSource::SecretOfUser(_));
+        writer.field_str("credential_as", if of_user { "user" } else { "service" });
+    }
 }
 
 fn text<'a>(writer: &mut Writer<'a>, name: &'a str, value: Option<&str>) {
@@ -181,7 +208,7 @@ fn signed(writer: &mut Writer<'_>, approval: &crate::Approval) {
 }
 
 /// The human, their groups, and what the task says; personal.
-pub(crate) fn subject(subject: &Subject, facts: &Facts) -> Vec<u8> {
+pub(crate) fn subject(subject: &Subject, facts: &Facts, credential: Option<&str>) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let mut writer = Writer::new(&mut out);
     writer.begin_object();
@@ -193,6 +220,7 @@ pub(crate) fn subject(subject: &Subject, facts: &Facts) -> Vec<u8> {
         }
         writer.end();
     }
+    text(&mut writer, "credential", credential);
     writer.field_array("groups");
     for group in &facts.user_groups {
         writer.item_str(group.as_str());

@@ -68,7 +68,11 @@ impl Decided {
     fn parts(&self, ask: Option<AskId>) -> Parts {
         Parts {
             envelope: envelope::of_call(self, ask),
-            subject: envelope::subject(&self.subject, &self.facts),
+            subject: envelope::subject(
+                &self.subject,
+                &self.facts,
+                envelope::credential_of_user(&self.subject, &self.call).as_deref(),
+            ),
             arguments: envelope::arguments(&self.call),
             result: Vec::new(),
         }
@@ -496,7 +500,7 @@ impl Refused {
                     (code, None),
                     facts,
                 ),
-                subject: envelope::subject(subject, facts),
+                subject: envelope::subject(subject, facts, None),
                 arguments: envelope::arguments(call),
                 result: Vec::new(),
             },
@@ -520,7 +524,7 @@ impl Refused {
             scope: KeyScope { tenant: String::new(), human },
             parts: Parts {
                 envelope: envelope::of_request(&subject, action, catalogued, refusal, facts),
-                subject: envelope::subject(&subject, facts),
+                subject: envelope::subject(&subject, facts, None),
                 arguments: b"{}".to_vec(),
                 result: Vec::new(),
             },

@@ -24,8 +24,10 @@ impl Compiled {
                 | Guard::Data
                 | Guard::UsersGroup
                 | Guard::UsersOne
+                | Guard::UsersIssuer
                 | Guard::UsersNone
                 | Guard::Intent
+                | Guard::Rights
                 | Guard::Extra => {
                     append(&mut out, format_args!("@id(\"{}\")\n{}\n\n", guard.id(), guard.text()));
                 }

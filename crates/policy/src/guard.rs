@@ -26,17 +26,21 @@ pub(crate) enum Guard {
     UsersGroup,
     /// The agent serves one human.
     UsersOne,
+    /// The agent serves the humans of one issuer.
+    UsersIssuer,
     /// The agent serves nobody and acts for itself.
     UsersNone,
     /// Under a task: only what its intent allows.
     Intent,
+    /// What the human acted for may not do.
+    Rights,
     /// Arguments that the schema does not name.
     Extra,
 }
 
 impl Guard {
     /// All, in the order of their numbers.
-    pub(crate) const ALL: [Guard; 11] = [
+    pub(crate) const ALL: [Guard; 13] = [
         Guard::Grant,
         Guard::Prohibited,
         Guard::Boundary,
@@ -45,8 +49,10 @@ impl Guard {
         Guard::Approval,
         Guard::UsersGroup,
         Guard::UsersOne,
+        Guard::UsersIssuer,
         Guard::UsersNone,
         Guard::Intent,
+        Guard::Rights,
         Guard::Extra,
     ];
 
@@ -64,8 +70,11 @@ impl Guard {
             Guard::Data => "guard.data",
             Guard::High => "guard.high",
             Guard::Approval => "guard.approval",
-            Guard::UsersGroup | Guard::UsersOne | Guard::UsersNone => "guard.users",
+            Guard::UsersGroup | Guard::UsersOne | Guard::UsersIssuer | Guard::UsersNone => {
+                "guard.users"
+            }
             Guard::Intent => "guard.intent",
+            Guard::Rights => "guard.rights",
             Guard::Extra => "guard.extra",
         }
     }
@@ -75,7 +84,13 @@ impl Guard {
     pub(crate) const fn of_fact(self) -> bool {
         matches!(
             self,
-            Guard::UsersGroup | Guard::UsersOne | Guard::UsersNone | Guard::Intent | Guard::Extra
+            Guard::UsersGroup
+                | Guard::UsersOne
+                | Guard::UsersIssuer
+                | Guard::UsersNone
+                | Guard::Intent
+                | Guard::Rights
+                | Guard::Extra
         )
     }
 
@@ -115,11 +130,17 @@ impl Guard {
                  when { principal has serves_user }\n\
                  unless { context has user && context.user.name == principal.serves_user };"
             }
+            Guard::UsersIssuer => {
+                "forbid (principal, action, resource)\n\
+                 when { principal has serves_issuer }\n\
+                 unless { context has user && context.user has issuer && context.user.issuer == principal.serves_issuer };"
+            }
             Guard::UsersNone => {
                 "forbid (principal, action, resource)\n\
                  when { principal.autonomous && context has user };"
             }
             Guard::Intent => "forbid (principal, action, resource)\nunless { context.intent_ok };",
+            Guard::Rights => "forbid (principal, action, resource)\nunless { context.entitled };",
             Guard::Extra => {
                 "forbid (principal, action, resource)\nunless { context.extra.isEmpty() };"
             }
@@ -135,9 +156,12 @@ impl Guard {
             Guard::Data => "the agent's boundary denies a data class that the action touches",
             Guard::High => "a high action needs a human's approval",
             Guard::Approval => "the catalog asks for a human's approval of this action",
-            Guard::UsersGroup | Guard::UsersOne => "the agent does not serve this user",
+            Guard::UsersGroup | Guard::UsersOne | Guard::UsersIssuer => {
+                "the agent does not serve this user"
+            }
             Guard::UsersNone => "the agent acts for itself only, and a user was named",
             Guard::Intent => "the task's intent does not allow this action with these arguments",
+            Guard::Rights => "the user acted for has no right to this action",
             Guard::Extra => "an argument is not in the action's schema",
         }
     }
@@ -149,14 +173,14 @@ impl Guard {
             Guard::High | Guard::Approval => {
                 "forbid (principal, action, resource) unless { context.approved };"
             }
-            Guard::UsersGroup | Guard::UsersOne | Guard::UsersNone => {
+            Guard::UsersGroup | Guard::UsersOne | Guard::UsersIssuer | Guard::UsersNone => {
                 "forbid (principal, action, resource) unless { context.served };"
             }
             // Only granted slices have it.
             Guard::Grant => "permit (principal, action, resource);",
             // Only slices that they stop have them.
             Guard::Boundary | Guard::Data => "forbid (principal, action, resource);",
-            Guard::Prohibited | Guard::Intent | Guard::Extra => self.text(),
+            Guard::Prohibited | Guard::Intent | Guard::Rights | Guard::Extra => self.text(),
         }
     }
 
@@ -181,8 +205,10 @@ impl Guard {
                 | Guard::Data
                 | Guard::UsersGroup
                 | Guard::UsersOne
+                | Guard::UsersIssuer
                 | Guard::UsersNone
                 | Guard::Intent
+                | Guard::Rights
                 | Guard::Extra => Asking::Nobody,
             },
             effect: if self == Guard::Grant { Effect::Permit } else { Effect::Forbid },

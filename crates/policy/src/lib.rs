@@ -35,6 +35,7 @@ mod method;
 mod problem;
 mod reads;
 pub mod registry;
+mod rights;
 mod rule;
 mod scan;
 mod schema;

@@ -76,6 +76,7 @@ fn context(arguments: Value) -> Value {
         ("args_opaque", texts()),
         ("development", truth()),
         ("edge", text()),
+        ("entitled", truth()),
         ("extra", texts()),
         ("hour", whole()),
         ("intent_ok", truth()),
@@ -88,7 +89,7 @@ fn context(arguments: Value) -> Value {
 }
 
 fn human() -> Value {
-    record(&[("groups", texts()), ("name", text())])
+    record(&[("groups", texts()), ("issuer", optional(text())), ("name", text())])
 }
 
 fn task(declared: &Declared) -> Value {
@@ -134,6 +135,7 @@ fn version() -> Value {
         ("can", json!({"type": "Set", "element": {"type": "EntityOrCommon", "name": "Operation"}})),
         ("deny_data", texts()),
         ("serves_group", optional(text())),
+        ("serves_issuer", optional(text())),
         ("serves_user", optional(text())),
         ("upstreams", texts()),
     ])

@@ -5,10 +5,12 @@ use crate::catalog::CatalogEntry;
 use crate::compiled::Published;
 use crate::guard::Guard;
 use crate::reads::Reads;
+use crate::rights::Rights;
 use crate::rule::{Asking, Rule};
 use crate::shape::Others;
 use cedar_policy::{Effect, Entities, EntityUid, PolicyId, PolicySet};
-use model::{Name, RiskTier, Timestamp};
+use model::{Name, RiskTier, Timestamp, UserName};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +23,8 @@ pub struct Slice {
     pub(crate) number: u32,
     pub(crate) grant: Grant,
     pub(crate) set: RuleSet,
+    /// What humans may do themselves, where it is intersected here.
+    pub(crate) rights: Option<Rights>,
     pub(crate) entities: Arc<Entities>,
     /// Every entity that the decision depends on; each must be present.
     #[cfg(test)]
@@ -105,6 +109,8 @@ impl Slice {
         rules.extend(entry.asking_guard().map(Guard::number));
         rules.push(agent.users_guard().number());
         rules.push(Guard::Intent.number());
+        let rights = Rights::of(&published.declared, &entry);
+        rules.extend(rights.is_some().then(|| Guard::Rights.number()));
         if entry.arguments.others == Others::Extra {
             rules.push(Guard::Extra.number());
         }
@@ -134,6 +140,7 @@ impl Slice {
             number,
             grant,
             set,
+            rights,
             entities,
             #[cfg(test)]
             needed,
@@ -157,6 +164,14 @@ impl Slice {
     #[must_use]
     pub fn exists(&self, now: Timestamp) -> bool {
         self.grant != Grant::Outside || self.agent.observes(now)
+    }
+
+    /// Whether the human acted for may do this herself; an agent that acts for itself is not asked.
+    pub(crate) fn entitles(&self, user: Option<&UserName>, groups: &BTreeSet<Name>) -> bool {
+        match (&self.rights, user) {
+            (Some(rights), Some(user)) => rights.allow(user, groups),
+            (None, _) | (_, None) => true,
+        }
     }
 
     /// The approval rule that a rule's asking means here.

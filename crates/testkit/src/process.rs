@@ -141,6 +141,7 @@ pub struct Home {
     form: &'static [&'static str],
     port: u16,
     ops_port: u16,
+    api_port: u16,
 }
 
 impl Home {
@@ -155,6 +156,7 @@ impl Home {
             form: &["dev"],
             port: free_port()?,
             ops_port: free_port()?,
+            api_port: free_port()?,
         })
     }
 
@@ -222,6 +224,12 @@ impl Home {
         format!("http://127.0.0.1:{}", self.ops_port)
     }
 
+    /// The control API, which is also the audience of its tokens.
+    #[must_use]
+    pub fn api(&self) -> String {
+        format!("http://127.0.0.1:{}/api/v1", self.api_port)
+    }
+
     /// The door of an MCP upstream, which is also the audience of its tokens.
     #[must_use]
     pub fn mcp_door(&self, upstream: &str) -> String {
@@ -248,6 +256,8 @@ impl Home {
             format!("127.0.0.1:{}", self.port),
             "--ops-listen".into(),
             format!("127.0.0.1:{}", self.ops_port),
+            "--api-listen".into(),
+            format!("127.0.0.1:{}", self.api_port),
         ]);
         all.extend(self.options.iter().cloned());
         all

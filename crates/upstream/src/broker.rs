@@ -8,7 +8,7 @@ pub use lookout::Lookout;
 use crate::{Departure, Fault, Target, TargetError, limits, local::Server, mcp::caller::Caller};
 use http::{HeaderName, HeaderValue};
 use model::{
-    Code, EntryId, Name, UpstreamName,
+    Code, EntryId, Name, UpstreamName, UserName,
     declared::{self, CredentialSource},
 };
 use std::{
@@ -88,15 +88,18 @@ pub enum BrokerError {
     },
     /// There is no vault here: only a gate has one.
     #[error("credential `secret:{0}`: only a gate can look into its vault")]
-    NoVault(Name),
+    NoVault(String),
     /// The vault has no such secret.
     #[error("credential `secret:{0}`: the vault has none; give it with `ambit secret set {0}`")]
-    NotInVault(Name),
+    NotInVault(String),
+    /// Each human has her own, and none is acted for.
+    #[error("credential `secret:{0}/{{user}}`: it is a human's own, and nobody is acted for")]
+    Nobodys(Name),
     /// The vault cannot open it.
     #[error("credential `secret:{name}` cannot be read from the vault: {why}")]
     Vault {
         /// Its name.
-        name: Name,
+        name: String,
         /// Why.
         why: String,
     },
@@ -116,9 +119,9 @@ pub enum BrokerError {
 /// The embedded vault, as the broker reads it.
 pub trait Vault: Send + Sync {
     /// A number that is another one after each change of the secret; `None` if there is none.
-    fn stamp(&self, name: &Name) -> Option<u64>;
+    fn stamp(&self, name: &str) -> Option<u64>;
     /// The secret; `None` if there is none. An error tells why, and nothing of the secret.
-    fn read(&self, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
+    fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
 }
 
 /// Holds the secrets of upstreams and lends them.
@@ -245,6 +248,17 @@ impl Broker {
         self.lend_for(Purpose::Entry(departure.entry()), caller, &departure.action().upstream)
     }
 
+    /// Whether there is a credential for this human, where each has her own; true where there is one for all.
+    #[must_use]
+    pub fn is_entrusted(&self, upstream: &UpstreamName, user: Option<&UserName>) -> bool {
+        let published = Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner));
+        let target = published.targets.get(upstream);
+        match target.and_then(|target| target.credential()) {
+            Some(source @ CredentialSource::SecretOfUser(_)) => self.secret(source, user).is_ok(),
+            Some(_) | None => true,
+        }
+    }
+
     /// The answer with the secret that was lent for its departure replaced by `***`; `None` if it is not in it.
     #[must_use]
     pub fn masked(&self, departure: &Departure, answer: &[u8]) -> Option<Vec<u8>> {
@@ -256,7 +270,7 @@ impl Broker {
         &self,
         source: &CredentialSource,
     ) -> Result<(HeaderName, HeaderValue), BrokerError> {
-        let secret = self.secret(source)?;
+        let secret = self.secret(source, None)?;
         let mut value = HeaderValue::from_str(&secret.value).map_err(|_| BrokerError::Form {
             place: "of a hook".to_owned(),
             what: "has characters that a header cannot hold",
@@ -289,8 +303,10 @@ impl Broker {
     ) -> Result<Targets, Vec<BrokerError>> {
         let (mut targets, mut errors) = (Targets::new(), Vec::new());
         for (name, upstream) in upstreams {
-            if let Some(Err(error)) = upstream.credential.as_ref().map(|from| self.secret(from)) {
-                errors.push(error);
+            match &upstream.credential {
+                // Whoever has none is refused when she is acted for.
+                None | Some(CredentialSource::SecretOfUser(_)) => {}
+                Some(source) => errors.extend(self.secret(source, None).err()),
             }
             let server = upstream.local.as_ref().map(|local| self.server(local));
             match Target::new(name, upstream, server) {
@@ -332,18 +348,30 @@ impl Broker {
         }
         let secret = target
             .credential()
-            .map(|source| self.secret(source))
+            // What is read for nobody is read without anybody's credential.
+            .filter(|source| {
+                caller != Caller::Ambit || !matches!(source, CredentialSource::SecretOfUser(_))
+            })
+            .map(|source| self.secret(source, caller.user()))
             .transpose()
             .map_err(|error| unavailable(error.to_string()))?;
         let secret = SecretHandle(secret);
         Ok(UpstreamCredential { target: Arc::clone(target), purpose, caller, secret })
     }
 
-    fn secret(&self, source: &CredentialSource) -> Result<Arc<Secret>, BrokerError> {
+    fn secret(
+        &self,
+        source: &CredentialSource,
+        user: Option<&UserName>,
+    ) -> Result<Arc<Secret>, BrokerError> {
         match source {
             CredentialSource::Env(name) => self.in_environment(name),
             CredentialSource::File(path) => self.in_file(path),
-            CredentialSource::Secret(name) => self.in_vault(name),
+            CredentialSource::Secret(name) => self.in_vault(name.as_str()),
+            CredentialSource::SecretOfUser(name) => {
+                let user = user.ok_or_else(|| BrokerError::Nobodys(name.clone()))?;
+                self.in_vault(&format!("{name}/{user}"))
+            }
         }
     }
 
@@ -379,16 +407,16 @@ impl Broker {
         Ok(self.hold(place, stamp, secret))
     }
 
-    fn in_vault(&self, name: &Name) -> Result<Arc<Secret>, BrokerError> {
-        let vault = self.vault.as_ref().ok_or_else(|| BrokerError::NoVault(name.clone()))?;
-        let missing = || BrokerError::NotInVault(name.clone());
+    fn in_vault(&self, name: &str) -> Result<Arc<Secret>, BrokerError> {
+        let vault = self.vault.as_ref().ok_or_else(|| BrokerError::NoVault(name.to_owned()))?;
+        let missing = || BrokerError::NotInVault(name.to_owned());
         let stamp = Stamp::Vault(vault.stamp(name).ok_or_else(missing)?);
         let place = format!("secret:{name}");
         if let Some(secret) = self.held(&place, stamp) {
             return Ok(secret);
         }
         let read =
-            vault.read(name).map_err(|why| BrokerError::Vault { name: name.clone(), why })?;
+            vault.read(name).map_err(|why| BrokerError::Vault { name: name.to_owned(), why })?;
         let secret = secret_of(&place, &read.ok_or_else(missing)?)?;
         Ok(self.hold(place, stamp, secret))
     }

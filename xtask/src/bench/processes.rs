@@ -63,6 +63,7 @@ impl Running {
         command.arg("--data").arg(home.join("data")).env("AMBIT_SECRET_BENCH", "bench-secret");
         command.args(["--listen", &format!("127.0.0.1:{port}")]);
         command.args(["--ops-listen", &format!("127.0.0.1:{ops_port}")]);
+        command.args(["--api-listen", "127.0.0.1:0"]);
         let child = command.stdout(log.try_clone()?).stderr(log).spawn();
         let mut running = Running(child.context("cannot start `ambit dev`")?);
         let end = Instant::now() + START_LIMIT;

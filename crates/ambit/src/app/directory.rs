@@ -4,10 +4,11 @@ use super::{App, registry};
 use gate::Edge;
 use identity::{NonceKey, SigningKey, SigningRequest, VerificationKeys};
 use issuer::{
-    Certified, Directory, Enrolment, ForeignKeysSoon, IssueError, RegisteredAgent, TaskGrant,
+    Certified, Directory, Enrolment, ForeignKeysSoon, IssueError, RegisteredAgent,
+    RegisteredClient, TaskGrant,
 };
 use model::{
-    ActionId, AgentName, Code, Digest, SpiffeId, TaskId, Timestamp, UpstreamName,
+    ActionId, AgentName, Code, Digest, Name, SpiffeId, TaskId, Timestamp, UpstreamName,
     declared::{Agent, UpstreamKind},
 };
 use policy::TaskFacts;
@@ -39,6 +40,7 @@ impl Directory for App {
             Some((self.gate.door(edge, Some(upstream)), Some(upstream.clone())))
         });
         let all = (self.gate.door(Edge::Mcp, None), None);
+        let sub_tasks = (format!("{}{}", self.settings.base_url, crate::api::SUBTASKS), None);
         Some(Arc::new(RegisteredAgent {
             version: entry.version,
             owner: entry.declared.owner.clone(),
@@ -49,7 +51,7 @@ impl Directory for App {
             ttl: entry.declared.credentials.ttl,
             aged: self.aged_keys(name, entry.declared.credentials.max_age),
             may_act: entry.declared.may_act.clone(),
-            doors: doors.chain(std::iter::once(all)).collect::<BTreeMap<_, _>>(),
+            doors: doors.chain([all, sub_tasks]).collect::<BTreeMap<_, _>>(),
         }))
     }
 
@@ -99,6 +101,10 @@ impl Directory for App {
             let keys = self.issuers.keys(issuer, need, || self.clock.now()).await;
             keys.map_err(|_| IssueError::IssuerAway)
         })
+    }
+
+    fn client(&self, name: &Name) -> Option<Arc<RegisteredClient>> {
+        self.registered_client(name)
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {

@@ -257,8 +257,9 @@ impl App {
                 changes.push(StateChange { key, value: Some(set.to_bytes()) });
             }
         }
+        changes.extend(self.make_client_keys(&state, &declared)?);
         if !changes.is_empty() {
-            let reason = "development keys for agents that declare none".to_owned();
+            let reason = "development keys for agents and clients that declare none".to_owned();
             self.control(Control { what: "key", reason, changes }).await?;
         }
         self.note_key_ages().await

@@ -1,6 +1,5 @@
 //! The store's vault, as the broker reads it.
 
-use model::Name;
 use std::sync::Arc;
 use store::Store;
 use zeroize::Zeroizing;
@@ -16,11 +15,11 @@ impl Vault {
 }
 
 impl upstream::Vault for Vault {
-    fn stamp(&self, name: &Name) -> Option<u64> {
-        self.0.secret_stamp(name.as_str())
+    fn stamp(&self, name: &str) -> Option<u64> {
+        self.0.secret_stamp(name)
     }
 
-    fn read(&self, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
-        self.0.secret(name.as_str()).map_err(|error| error.to_string())
+    fn read(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+        self.0.secret(name).map_err(|error| error.to_string())
     }
 }

@@ -37,9 +37,9 @@ pub(super) async fn run(command: Command, input: Input, output: &Output) -> anyh
             let request = Request::Why { trace, agent, handle };
             ask(&options.data.data, request, output, views::why).await
         }
-        Command::Secret(Secret::Set { name, data }) => {
+        Command::Secret(Secret::Set { name, user, data }) => {
             let value = typed::secret(&name, input, output)?;
-            ask(&data.data, Request::SecretSet { name, value }, output, views::members).await
+            ask(&data.data, Request::SecretSet { name, user, value }, output, views::members).await
         }
         Command::Agent(Agent::Review(options)) => reviewing::review(options, output).await,
         Command::Owner(cli::Owner::Key(options)) => reviewing::key(options, output).await,
@@ -87,6 +87,11 @@ async fn ask(
     Ok(Exit::Ok)
 }
 
+fn client(command: cli::Client) -> (PathBuf, Request, People) {
+    let cli::Client::Key { client, data, .. } = command;
+    (data.data, Request::ClientKey { client }, |value| value.to_string())
+}
+
 /// The end of a task is its revocation.
 fn ending(task: cli::RevokeOne) -> (PathBuf, Request, People) {
     let request = Request::Revoke { kind: Which::Task, name: task.name, reason: task.reason };
@@ -102,6 +107,7 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             let cli::Rollback { revision, reason, skip_tests, data } = options;
             (data.data, Request::Rollback { revision, reason, skip_tests }, views::applied)
         }
+        Command::Client(command) => client(command),
         Command::Task(Task::End(options)) => ending(options),
         Command::Task(Task::Open(options)) => {
             let params = pairs(&options.params)?;
@@ -152,8 +158,8 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
             (data.data, Request::UpstreamCredential { name, confirm }, views::members)
         }
         Command::Secret(Secret::List(data)) => (data.data, Request::SecretList, views::secrets),
-        Command::Secret(Secret::Rm { name, force, data }) => {
-            (data.data, Request::SecretRemove { name, force }, views::members)
+        Command::Secret(Secret::Rm { name, user, force, data }) => {
+            (data.data, Request::SecretRemove { name, user, force }, views::members)
         }
         other => anyhow::bail!("`{other:?}` is no question to a gate"),
     })

@@ -30,7 +30,9 @@ pub(crate) fn in_vault(loaded: &Loaded) -> Vec<String> {
     let sources = loaded.declared.upstreams.values().filter_map(|up| up.credential.as_ref());
     let names = sources.filter_map(|source| match source {
         CredentialSource::Secret(name) => Some(name.to_string()),
-        CredentialSource::Env(_) | CredentialSource::File(_) => None,
+        CredentialSource::Env(_)
+        | CredentialSource::File(_)
+        | CredentialSource::SecretOfUser(_) => None,
     });
     names.collect::<BTreeSet<_>>().into_iter().collect()
 }

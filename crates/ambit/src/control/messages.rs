@@ -54,6 +54,8 @@ pub(crate) enum Request {
     AgentKey { agent: String },
     /// A certificate for a key of an agent.
     AgentCert { agent: String, csr: String },
+    /// A client's development key, with its private part.
+    ClientKey { client: String },
     /// Opens a task.
     TaskOpen {
         agent: String,
@@ -105,11 +107,11 @@ pub(crate) enum Request {
     /// Shows for which addresses an upstream's credential was given, or gives it for the present one.
     UpstreamCredential { name: String, confirm: bool },
     /// Sets a secret of the vault.
-    SecretSet { name: String, value: SecretText },
+    SecretSet { name: String, user: Option<String>, value: SecretText },
     /// The vault's secrets, without their values.
     SecretList,
     /// Removes a secret of the vault, though an upstream uses it if that is forced.
-    SecretRemove { name: String, force: bool },
+    SecretRemove { name: String, user: Option<String>, force: bool },
 }
 
 /// A secret on its way into the vault: not shown, and wiped when it has arrived.

@@ -258,6 +258,7 @@ async fn gate(
     let mut arguments =
         vec!["dev", "--config", &config, "--data", &data, "--secrets-dir", &secrets];
     arguments.extend(["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+    arguments.extend(["--api-listen", "127.0.0.1:0"]);
     if guard_off == Some(Guard::Freeze) {
         arguments.extend(["--guard-off", "revocation"]);
     }

@@ -176,6 +176,7 @@ fn changes(app: &App, state: &store::State, loaded: &Loaded) -> anyhow::Result<V
     let gone = state.rows.keys().filter(|key| is_file(key) && !kept.contains(*key));
     wanted.extend(gone.map(|key| (key.clone(), None)));
     wanted.extend(key_rows(app, state, loaded)?);
+    wanted.extend(crate::app::client_key_rows(app, state, loaded)?);
     let differs = |(key, value): &(String, Option<Vec<u8>>)| {
         state.rows.get(key).map(AsRef::as_ref) != value.as_deref()
     };

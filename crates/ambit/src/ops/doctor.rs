@@ -319,6 +319,8 @@ fn accounts(app: &App, probes: &mut Probes) {
             CredentialSource::Env(name) => format!("env:{name}"),
             CredentialSource::File(path) => format!("file:{path}"),
             CredentialSource::Secret(name) => format!("secret:{name}"),
+            // Each human has her own.
+            CredentialSource::SecretOfUser(_) => continue,
         };
         let (upstreams, agents) = users.entry(secret).or_default();
         upstreams.insert(name);

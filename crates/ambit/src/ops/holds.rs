@@ -164,3 +164,8 @@ fn because(app: &App, reason: &str) -> Vec<u8> {
     let v = canonical::Value::Integer(1);
     gate::json::object([("at", at.as_str().into()), ("reason", reason.into()), ("v", v)]).to_bytes()
 }
+
+/// Ends a task: nothing reaches anything under it when this returns.
+pub(crate) async fn end_task(app: &App, id: TaskId, reason: String) -> anyhow::Result<()> {
+    revoke(app, Which::Task, &id.to_string(), reason).await.map(drop)
+}

@@ -27,7 +27,13 @@ pub(super) fn in_force(state: &State) -> anyhow::Result<Files> {
     let main = state.rows.get(world::DECLARED).map(text).transpose()?.unwrap_or_default();
     let policies = world::policy_files(state)?;
     let mut keys = BTreeMap::new();
-    for (name, agent) in world::declared(state)?.agents {
+    let declared = world::declared(state)?;
+    for (name, client) in declared.clients {
+        if let (Some(path), Some(found)) = (client.keys, crate::app::client_keys(state, &name)) {
+            keys.insert(path, String::from_utf8(found)?);
+        }
+    }
+    for (name, agent) in declared.agents {
         if let (Some(path), Some(found)) =
             (agent.credentials.keys, world::agent_keys(state, name.as_str()))
         {

@@ -51,6 +51,8 @@ impl Gate {
             "dev",
             "--listen",
             "127.0.0.1:0",
+            "--api-listen",
+            "127.0.0.1:0",
             "--ops-listen",
             "127.0.0.1:0",
             "--until-stdin-closes",
@@ -265,7 +267,15 @@ fn without_a_gate_a_command_takes_the_lock_itself() {
         ],
     );
     // A second gate on the same directory does not start.
-    let output = gate.run(&["dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
+    let output = gate.run(&[
+        "dev",
+        "--listen",
+        "127.0.0.1:0",
+        "--ops-listen",
+        "127.0.0.1:0",
+        "--api-listen",
+        "127.0.0.1:0",
+    ]);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
     // The gate stops by itself when its stdin closes; its directory stays for the commands.
     let kept = keep(gate);

@@ -23,6 +23,7 @@ const POINTER: &str = "^(/([^~/]|~0|~1)*)+$";
 const URL: &str = "^https?://[^@?#\\s]+$";
 const REFERENCE: &str =
     "^(env:AMBIT_SECRET_[A-Z0-9_]+|file:[^/].*|secret:[a-z0-9][a-z0-9_-]{0,62})$";
+const REFERENCE_OF_USER: &str = "^secret:[a-z0-9][a-z0-9_-]{0,62}/\\{user\\}$";
 const LATER_REFERENCE: &str = "^(vault|k8s|oauth):.+$";
 const CALLS: &str = "^[1-9][0-9]*/([1-9][0-9]*)?[smhd]$";
 const ROUTE: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\\S*$";
@@ -52,7 +53,12 @@ pub(crate) static FILE: Shape = Shape {
         key("version", Required, Integer(1, 1), "The version of this format."),
         later("channels", NAMES, "Where alarms and questions are sent."),
         key("humans", Optional, Object(&HUMANS), "The people that agents may act for."),
-        later("clients", Map(NAME, &Object(&CLIENT)), "OAuth clients, bound to agents."),
+        key(
+            "clients",
+            Optional,
+            Map(NAME, &Object(&CLIENT)),
+            "Who may open tasks, of which agent.",
+        ),
         key("agents", Optional, Map(NAME, &Object(&AGENT)), "Who may act."),
         key("intents", Optional, Map(NAME, &Object(&INTENT)), "Kinds of task."),
         key("upstreams", Optional, Map(NAME, &Object(&UPSTREAM)), "Systems behind the gateway."),
@@ -77,7 +83,13 @@ pub(crate) static HUMANS: Shape = Shape {
     title: "`humans`",
     keys: &[
         key("people", Optional, Map(NAME, &Object(&PERSON)), "People known on this machine."),
-        later("issuers", Map(NAME, &Object(&HUMAN_ISSUER)), "Further identity providers."),
+        key("issuers", Optional, Map(NAME, &Object(&HUMAN_ISSUER)), "Further identity providers."),
+        key(
+            "groups",
+            Optional,
+            Map(NAME, &Object(&GROUP)),
+            "What people of a group may do, where upstreams do not know them.",
+        ),
     ],
     renamed: &[("users", "people")],
     rest: None,
@@ -90,22 +102,46 @@ pub(crate) static PERSON: Shape = Shape {
     rest: None,
 };
 
-static HUMAN_ISSUER: Shape = Shape {
+pub(crate) static GROUP: Shape = Shape {
+    title: "a group",
+    keys: &[
+        key("actions", Required, List(&Text(PATTERN)), "What its people may do: `tickets.*`."),
+        later("tenants", List(&Text(ANY)), "For which tenants."),
+    ],
+    renamed: &[("can", "actions"), ("allow", "actions"), ("only", "actions")],
+    rest: None,
+};
+
+pub(crate) static HUMAN_ISSUER: Shape = Shape {
     title: "an identity provider",
     keys: &[
-        needed("url", Text(URL), "Its issuer URL."),
-        later("subject", Text(ANY), "The claim that names the human."),
+        key("url", Required, Text(URL), "Its issuer URL, exactly as its tokens state it."),
+        key("subject", Optional, Text(ANY), "The claim that names the human; `sub` if absent."),
+        key(
+            "audience",
+            Optional,
+            Text(ANY),
+            "The only audience of its ID tokens; the name of the client that shows one if absent.",
+        ),
+        key("actions", Optional, List(&Text(PATTERN)), "What its humans may do: `tickets.*`."),
         later("tenant", Text(ANY), "The claim that names the tenant."),
     ],
     renamed: &[],
     rest: None,
 };
 
-static CLIENT: Shape = Shape {
+pub(crate) static CLIENT: Shape = Shape {
     title: "a client",
     keys: &[
-        later("agent", Text(NAME), "The agent that it is."),
-        later("may_open", List(&Text(NAME)), "The intents it may open tasks for."),
+        key("agent", Required, Text(NAME), "The agent whose tasks it opens."),
+        key("may_open", Required, List(&Text(NAME)), "The intents it may open tasks for."),
+        key("keys", Optional, Text(ANY), "File with its public keys (JWKS)."),
+        key(
+            "humans",
+            Optional,
+            Words(&["proven", "stated"]),
+            "How it shows for whom: by their own token, `proven` if absent; by its word for `people`, `stated`.",
+        ),
     ],
     renamed: &[],
     rest: None,
@@ -131,7 +167,7 @@ pub(crate) static AGENT: Shape = Shape {
         key(
             "users",
             Optional,
-            OneOf(&[Text(HUMAN), Later(&Text(ISSUER))]),
+            OneOf(&[Text(HUMAN), Text(ISSUER)]),
             "Whom it may serve; absent: it acts for itself only.",
         ),
         key("boundary", Required, Text(NAME), "Its playground; grants low and medium inside."),
@@ -369,14 +405,14 @@ pub(crate) static CREDENTIAL: Shape = Shape {
         key(
             "as",
             Optional,
-            OneOf(&[Words(&["service"]), Later(&Words(&["user"]))]),
-            "Whose credential it is; `service` if absent.",
+            Words(&["service", "user"]),
+            "Whose credential it is: `service` if absent; `user`: of each human acted for.",
         ),
         key(
             "secret",
             Required,
-            OneOf(&[Text(REFERENCE), Later(&Text(LATER_REFERENCE))]),
-            "Where it is kept: `env:AMBIT_SECRET_NAME` or `file:relative/path`.",
+            OneOf(&[Text(REFERENCE), Text(REFERENCE_OF_USER), Later(&Text(LATER_REFERENCE))]),
+            "Where it is kept: `env:AMBIT_SECRET_NAME`, `file:relative/path`, `secret:NAME`; with `as: user`: `secret:NAME/{user}`.",
         ),
         key("variable", Optional, Text(VARIABLE), "The variable that a local server reads."),
         later("oauth", Text(NAME), "The OAuth provider that gives it."),

@@ -72,6 +72,14 @@ fn unbelieved(gate: &Gate, refusal: &Refusal, edge: Edge, door: Option<&Upstream
 }
 
 impl Gate {
+    /// Authenticates an agent at an address of the gate's own that is no door. The proof that came with it is to be used
+    /// up by the record of what is answered.
+    pub fn recognise(&self, credential: Option<&Credential>, address: &str) -> Result<Actor, Code> {
+        let world = self.world();
+        let actor = verify_at(self, &world, credential, address).map_err(|(code, _)| code)?;
+        admit::identify::standing(self, &world, &actor, None).map(|()| actor)
+    }
+
     /// Whether a credential's token is one of ours and in time; its proof and its door are not looked at. Edges ask it
     /// before they read more of a body than a stranger may send, and before they keep a connection.
     pub(crate) fn knows(&self, credential: Option<&Credential>) -> bool {
@@ -86,10 +94,18 @@ fn verify(
     edge: Edge,
     upstream: Option<&UpstreamName>,
 ) -> Result<Actor, (Code, Option<String>)> {
+    verify_at(gate, world, credential, &gate.door(edge, upstream))
+}
+
+fn verify_at(
+    gate: &Gate,
+    world: &World,
+    credential: Option<&Credential>,
+    address: &str,
+) -> Result<Actor, (Code, Option<String>)> {
     let credential = credential.ok_or((Code::CredentialMissing, None))?;
     let told = |error: identity::CredentialError| (error.code(), Some(error.to_string()));
     let verified = believed(gate, world, credential).map_err(told)?;
-    let door = gate.door(edge, upstream);
     let presented = Presented {
         scheme: credential.scheme,
         token: credential.token(),
@@ -97,7 +113,7 @@ fn verify(
         certificate: credential.certificate(),
         method: &credential.method,
         url: &credential.url,
-        audience: &door,
+        audience: address,
         nonces: gate.nonces(),
     };
     verified.present(&presented, gate.clock.now()).map_err(told)

@@ -103,6 +103,19 @@ fn line(gate: &Gate, actor: &Actor, id: TaskId) -> Option<Vec<Arc<TaskFacts>>> {
 }
 
 impl Gate {
+    /// An open task of this agent, which this instance may work on for the token's human, and its ancestors.
+    #[must_use]
+    pub fn task_of(&self, actor: &Actor, id: TaskId) -> Option<Vec<Arc<TaskFacts>>> {
+        let (actor, Tasks { task, within }) = resolve(self, actor, Some(id)).ok()?;
+        let line = line(self, &actor, id).filter(|_| task.is_some_and(|task| task.id == id))?;
+        let stopped = is_stopped(self, |stopped| {
+            let all = line.iter().chain(&within);
+            let user = actor.user().map(|user| subject_digest("user", user.as_str()));
+            all.map(|task| of_task(task.id)).chain(user).any(|subject| stopped(&subject))
+        });
+        (!stopped).then_some(line)
+    }
+
     /// A task as it was opened; ended ones too.
     #[must_use]
     pub fn task(&self, id: TaskId) -> Option<Arc<TaskFacts>> {

@@ -1,5 +1,7 @@
 //! What differs in declared state beside the catalog: agents, upstreams, boundaries, intents, rules, people.
 
+mod humans;
+
 use super::{Direction, Found};
 use model::declared::{
     Agent, ApprovalProof, ApprovalRule, Approvers, Boundary, CallLimit, CredentialSource, Declared,
@@ -18,6 +20,7 @@ pub(super) fn compare(before: &Declared, after: &Declared, found: &mut Found) {
     each("approval", (&before.approvals, &after.approvals), Direction::Neutral, found, approval);
     each("hook", (&before.hooks, &after.hooks), Direction::Neutral, found, hook);
     people(&before.people, &after.people, found);
+    humans::compare(before, after, found);
     if before.tests != after.tests {
         let counts = (before.tests.len(), after.tests.len());
         found.add(Direction::Neutral, "tests", "tests", counts);
@@ -120,6 +123,7 @@ fn upstream(name: &Name, a: &Upstream, b: &Upstream, found: &mut Found) {
         Some(CredentialSource::Env(name)) => format!("env:{name}"),
         Some(CredentialSource::File(path)) => format!("file:{path}"),
         Some(CredentialSource::Secret(name)) => format!("secret:{name}"),
+        Some(CredentialSource::SecretOfUser(name)) => format!("secret:{name}/{{user}}"),
     };
     let (from, to) = (credential(a), credential(b));
     let given = b.credential.is_some();

@@ -110,6 +110,8 @@ fn without(call: &Call, one: &Try, removed: &BTreeSet<EntityUid>) -> Call {
         number: of.number,
         grant: of.grant,
         set: of.set.clone(),
+        // None are stated in this world.
+        rights: None,
         entities,
         needed: of.needed.clone(),
     };

@@ -262,6 +262,9 @@ impl World {
                 (name("ana").into(), BTreeSet::from([name("staff")])),
                 (name("eve").into(), BTreeSet::new()),
             ]),
+            issuers: BTreeMap::new(),
+            rights: BTreeMap::new(),
+            clients: BTreeMap::new(),
             tests: Vec::new(),
             policies: vec![PolicyFile { path: "policies/a.cedar".into(), text: POLICIES.into() }],
         };

@@ -42,11 +42,25 @@ async fn answer(request: Request<Incoming>, log: &AccessLog) -> Answer {
         head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let answer = match parts.as_slice() {
         ["events"] => endless(),
+        ["own", ticket] => own(echoed, ticket),
         ["echo"] => reply(StatusCode::OK, json!({ "you sent": echoed }).to_string()),
         _ => route(&head.method, &parts, &query, body).await,
     };
     log.note("answer", json!({ "path": path, "status": answer.status().as_u16() }));
     answer
+}
+
+/// What each human may see with a key of her own: Ana her ticket, Omar his.
+fn own(authorization: Option<&str>, ticket: &str) -> Answer {
+    match (authorization, ticket) {
+        (Some("Bearer key-of-ana"), "4711") | (Some("Bearer key-of-omar"), "4712") => {
+            reply(StatusCode::OK, json!({ "ticket": ticket }).to_string())
+        }
+        (Some("Bearer key-of-ana" | "Bearer key-of-omar"), _) => {
+            reply(StatusCode::FORBIDDEN, "{\"error\":\"not yours\"}")
+        }
+        _ => reply(StatusCode::UNAUTHORIZED, "{\"error\":\"who are you\"}"),
+    }
 }
 
 async fn route(method: &Method, parts: &[&str], query: &str, body: Bytes) -> Answer {

@@ -12,6 +12,14 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
+    /// The human, if one is acted for.
+    pub(crate) const fn user(&self) -> Option<&UserName> {
+        match self {
+            Caller::Acting(_, user, _) => user.as_ref(),
+            Caller::Ambit => None,
+        }
+    }
+
     pub(crate) fn acting(
         agent: &AgentName,
         user: Option<&UserName>,

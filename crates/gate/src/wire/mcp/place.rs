@@ -4,7 +4,8 @@ use ::http::{header, request::Parts};
 use url::{Host, Url};
 
 /// Checks `Host` (or the authority of HTTP/2) and, if a browser sent one, `Origin` against the public URL.
-pub(in crate::wire) fn is_ours(base_url: &str, head: &Parts) -> bool {
+#[must_use]
+pub fn is_ours(base_url: &str, head: &Parts) -> bool {
     let host = match head.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => crate::wire::credential::single(&head.headers, header::HOST.as_str()),
