@@ -107,6 +107,7 @@ impl App {
         let store = Arc::new(store);
         let form = form_of(&store, settings.form)?;
         let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref(), form).await?;
+        note_form(&store, form, clock.as_ref(), entropy.as_ref()).await?;
         let world = world::build(&store, clock.now())?;
         let handle_key = keys::shared_key(&store, entropy.as_ref(), keys::HANDLES)?;
         let nonce_key = keys::shared_key(&store, entropy.as_ref(), keys::NONCES)?;
@@ -265,18 +266,46 @@ impl Recordable for Marked {
     }
 }
 
-/// The form that a data directory was made in. What `dev` made holds agents' keys that whoever ran it could read; what
-/// `server run` made is not opened by `dev`, which would answer for it at a terminal.
+/// The form of a data directory. What `dev` used holds agents' keys that whoever ran it could read; what `server run`
+/// used is not opened by `dev`, which would answer for it at a terminal. One that only holds secrets is of neither.
 fn form_of(store: &Store, asked: Form) -> anyhow::Result<Form> {
     let state = store.state();
     if state.rows.contains_key(PRODUCTION) {
         return Ok(Form::Production);
     }
     anyhow::ensure!(
-        asked == Form::Development || state.rows.is_empty(),
+        asked == Form::Development || !is_used(&state),
         "this data directory was made by `ambit dev`, so its keys may be known to others: start `ambit server run` with an empty one"
     );
     Ok(asked)
+}
+
+/// Whether a gate has ever run on it.
+fn is_used(state: &store::State) -> bool {
+    let mut keys = state.rows.range(world::AGENT_KEYS.to_owned()..);
+    let has_keys = keys.next().is_some_and(|(key, _)| key.starts_with(world::AGENT_KEYS));
+    has_keys || state.rows.contains_key(world::DECLARED)
+}
+
+/// Writes that `server run` uses this data directory, once.
+async fn note_form(
+    store: &Store,
+    form: Form,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<()> {
+    if form.is_development() || store.state().rows.contains_key(PRODUCTION) {
+        return Ok(());
+    }
+    let value = gate::json::object([("v", Value::Integer(1))]).to_bytes();
+    let changes = vec![StateChange { key: PRODUCTION.to_owned(), value: Some(value) }];
+    let reason = "the first start of `ambit server run`".to_owned();
+    let mut seed = [0_u8; 32];
+    entropy.fill(&mut seed);
+    let what = Marked { form, what: Control { what: "form", reason, changes } };
+    let pending = store.journal().append(what, Stamp { now: clock.now(), seed });
+    let pending = pending.map_err(|failed| anyhow::anyhow!("{}", failed.error))?;
+    pending.await.map_err(|failed| anyhow::anyhow!("{}", failed.error)).map(drop)
 }
 
 /// Closes the entries that an earlier run left open.

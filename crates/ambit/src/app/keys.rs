@@ -34,12 +34,7 @@ pub(super) async fn signing_key(
         return Ok(SigningKey::from_pkcs8(Algorithm::EdDsa, &document)?);
     }
     let key = fresh(entropy)?;
-    let mut changes = vec![row(&key, clock.now())?];
-    if form == Form::Production {
-        // With the first key: no start that broke off leaves a directory of no form.
-        let value = gate::json::object([("v", Value::Integer(1))]).to_bytes();
-        changes.push(StateChange { key: super::PRODUCTION.to_owned(), value: Some(value) });
-    }
+    let changes = vec![row(&key, clock.now())?];
     let mut seed = [0_u8; 32];
     entropy.fill(&mut seed);
     let what = Control { what: "key", reason: "first token-signing key".into(), changes };
