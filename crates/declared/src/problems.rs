@@ -11,8 +11,10 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// A quoted name that looks like a secret is hidden: names may have a secret's form, and whoever put one where a
+    /// name belongs does not see it again.
     pub(crate) fn new(span: Span, message: String, fix: impl Into<String>) -> Problem {
-        Problem { span, message, fix: fix.into() }
+        Problem { span, message: hidden(message), fix: hidden(fix.into()) }
     }
 }
 
@@ -33,6 +35,19 @@ impl Problems {
     pub(crate) fn mask(&mut self, span: Span) {
         self.masked.push(span);
     }
+}
+
+/// A message without the quoted pieces that look like secrets.
+fn hidden(text: String) -> String {
+    if !looks_secret(&text) {
+        return text;
+    }
+    let pieces = text.split('`').enumerate();
+    let shown = pieces.map(|(at, piece)| {
+        let is_quoted = at % 2 == 1;
+        if is_quoted && looks_secret(piece) { "(hidden)" } else { piece }
+    });
+    shown.collect::<Vec<_>>().join("`")
 }
 
 /// A piece of the file as it may stand in a message: cut, without control characters or secrets.

@@ -195,7 +195,9 @@ fn in_vault(node: &Node, name: &str, problems: &mut Problems) -> Option<(Credent
         );
         return None;
     }
-    if let Ok(name) = Name::new(name) {
+    if let Ok(name) = Name::new(name)
+        && !looks_secret(name.as_str())
+    {
         return Some((CredentialSource::Secret(name), node.span));
     }
     // Whoever wrote the secret itself after the colon does not see it again.

@@ -960,6 +960,18 @@ fn secret_under_a_key_that_is_no_text() {
 }
 
 #[test]
+fn secret_where_a_name_belongs() {
+    for (from, to) in [
+        ("    boundary: it", "    boundary: sk-live-4242424242424242"),
+        ("credential: env:AMBIT_SECRET_TICKETS", "credential: secret:sk-live-4242424242424242"),
+    ] {
+        let text = BASE.replace(from, to);
+        let rejected = read("ambit.yaml", &text, Vec::new()).expect_err("the file is refused");
+        assert!(!rejected.to_string().contains("sk-live"), "{rejected}");
+    }
+}
+
+#[test]
 fn secret_in_a_comment() {
     let from = "    credential: env:AMBIT_SECRET_TICKETS";
     for comment in ["sk-live-4242424242424242", "api-token: hunter2"] {
