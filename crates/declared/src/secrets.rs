@@ -313,17 +313,25 @@ pub(crate) fn looks_secret(text: &str) -> bool {
         "hvs.",
     ];
     let phrases = ["Bearer ", "bearer ", "Basic ", "-----BEGIN"];
-    let words = text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')));
-    let mut long = words.filter(|word| word.len() >= 12);
+    // A word begins after anything but a letter or a digit, also in the middle of an address.
+    let word = |text: &str| {
+        let end = text.find(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')));
+        end.unwrap_or(text.len())
+    };
+    let begins = |at: usize| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        !before.is_some_and(char::is_alphanumeric)
+    };
+    let issued = |beginning: &str| {
+        let mut found = text.match_indices(beginning);
+        found.any(|(at, _)| begins(at) && text.get(at..).map_or(0, word) >= 12)
+    };
     let in_url = text.split_once("://").is_some_and(|(_, rest)| {
         rest.split(['/', '?', '#']).next().unwrap_or_default().contains('@')
     });
     in_url
         || (text.len() >= 12 && phrases.iter().any(|phrase| text.contains(phrase)))
-        || long.any(|word| {
-            let word = word.trim_start_matches(['-', '_', '.']);
-            beginnings.iter().any(|beginning| word.starts_with(beginning))
-        })
+        || beginnings.into_iter().any(issued)
 }
 
 #[cfg(test)]
@@ -338,6 +346,7 @@ mod tests {
             "x=ghp_0123456789abcdef",
             "[\"eyJhbGciOiJFZERTQSJ9",
             "- -sk-live-0123456789abcdef",
+            "http://127.0.0.sk-live-0123456789abcdef",
             "the Bearer abcdefgh",
             "https://user:pass@host",
         ] {
