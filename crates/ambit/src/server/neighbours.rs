@@ -1,5 +1,6 @@
 //! Whose process is at the other end of a loopback connection, as the kernel lists it.
 
+use anyhow::Context as _;
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
@@ -8,6 +9,14 @@ use std::{
 
 /// The kernel's tables of TCP sockets of this network namespace.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+
+/// Refuses to start where the kernel's list cannot be read.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let [table, _] = TABLES;
+    File::open(table).map(drop).with_context(|| {
+        format!("`{table}` says whose a connection is, and cannot be read: mount /proc for this service (systemd: `ProcSubset=all`)")
+    })
+}
 
 /// The uid that owns the socket `peer` of a connection to us; `None` if it is not of this machine or not listed.
 pub(crate) fn uid_of(peer: SocketAddr) -> Option<u32> {

@@ -4,21 +4,23 @@
 use super::{Failure, initiated};
 use crate::{Gate, json::object, limits, mediate::McpTask, seal::Purpose, settle::Exchange};
 use canonical::{Object, Value};
-use model::{Code, Name, UpstreamName, UserName, declared::After};
+use model::{
+    Code, Name, UpstreamName, UserName,
+    declared::{Action, After},
+};
 use upstream::mcp::{Capabilities, Conversation, Outcome};
 
 /// What of a client's offers holds for this call: an action whose results are narrowed or masked gives them itself,
 /// because a task's states have no form in which that could be done.
 pub(super) fn offered(exchange: &Exchange, conversation: Conversation) -> Conversation {
-    if whole(exchange) {
+    if is_whole(&exchange.catalog().action) {
         return conversation;
     }
     let capabilities = conversation.capabilities.without(Capabilities::TASKS);
     Conversation { capabilities, ..conversation }
 }
 
-fn whole(exchange: &Exchange) -> bool {
-    let action = &exchange.catalog().action;
+fn is_whole(action: &Action) -> bool {
     let masks = |after: &After| matches!(after, After::Mask(_));
     action.returns.is_empty() && !action.after.iter().any(masks)
 }
@@ -54,7 +56,8 @@ pub(crate) fn opened(gate: &Gate, handle: &str) -> Option<(UpstreamName, String,
     Some((Name::new(&text("upstream")?).ok()?, text("id")?, task))
 }
 
-/// Refuses another's task, and one whose tool the agent is not granted any more.
+/// Refuses another's task, and one whose tool this token does not reach, the agent is not granted any more, or has since
+/// come to give parts of its results only.
 pub(super) fn check(exchange: &Exchange, task: Option<&McpTask>) -> Result<(), Failure> {
     let refused = Failure { code: Code::ProtocolInvalid, after_send: false };
     let task = task.ok_or(refused)?;
@@ -64,7 +67,9 @@ pub(super) fn check(exchange: &Exchange, task: Option<&McpTask>) -> Result<(), F
         && task.user.as_deref() == actor.user().map(UserName::as_str);
     let world = gate.world();
     let mut visible = world.compiled.visible(actor.agent(), upstream, gate.clock.now());
-    let granted = visible.any(|entry| *entry.id.operation == *task.action);
+    let granted = visible.any(|entry| {
+        *entry.id.operation == *task.action && actor.reaches(&entry.id) && is_whole(&entry.action)
+    });
     if own && granted { Ok(()) } else { Err(refused) }
 }
 
