@@ -105,6 +105,10 @@ impl Disk for PostgresDisk {
     }
 
     fn write(&mut self, write: &Write<'_>) -> Result<(), StoreError> {
+        // A session that was ended while it rested has said why; whoever writes first never hears it.
+        if self.0.is_closed() {
+            return Err(self.0.broken("written"));
+        }
         let row = write.batch.row;
         let state = Folded::of(write.batch.control.iter().copied());
         let live = Folded::of(write.live.iter());
