@@ -92,7 +92,12 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("jsonschema", &["policy", "declared"], "arguments and the declared schema"),
     ("axum", &["issuer", "ambit"], "shells only: the gate's hot path branches off at hyper"),
     ("clap", &["ambit", "xtask"], "only the binary and the developer commands have a command line"),
-    ("hyper-rustls", &["upstream"], "the one client that leaves the house"),
+    (
+        "hyper-rustls",
+        &["upstream", "testkit"],
+        "the one client that leaves the house; tests come to it",
+    ),
+    ("openidconnect", &["testkit"], "tests only: another author's client"),
     ("reqwest", &["testkit"], "tests only"),
     ("rmcp", &["testkit"], "tests only: the gate's wire modules share no code with strangers"),
     ("anyhow", &["ambit", "xtask", "testkit"], "rooms have typed errors"),

@@ -4,6 +4,7 @@
 mod chains;
 mod introspection;
 mod nonces;
+mod openid;
 mod peers;
 mod refusals;
 mod stage;

@@ -31,7 +31,7 @@ fn run(stage: &Stage, mut command: Command, more: &[(&str, &str)]) -> Result<Vec
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_other_authors_do_all_of_it() -> Result<()> {
-    let stage = Stage::set_for_strangers()?;
+    let stage = Stage::set_for_strangers(&[])?;
     let scripts = installed("peers/ts")?;
     for client in ["oauth4webapi", "openid-client"] {
         let mut command = Command::new("node");

@@ -118,8 +118,8 @@ impl Stage {
     }
 
     /// With `lead` and `helper` for themselves, so that no task is needed.
-    pub(crate) fn set_for_strangers() -> Result<Stage> {
-        Stage::set_as(&AGENTS.replace("    users: user:ana\n", ""), &[])
+    pub(crate) fn set_for_strangers(more: &[&str]) -> Result<Stage> {
+        Stage::set_as(&AGENTS.replace("    users: user:ana\n", ""), more)
     }
 
     fn set_as(agents: &str, more: &[&str]) -> Result<Stage> {
