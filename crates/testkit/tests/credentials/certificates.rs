@@ -1,13 +1,17 @@
 //! Agents that come with a certificate over TLS: of Ambit's own authority, of a foreign trust domain, and of a
 //! registered key.
 
-use crate::tls::{Answer, Authority, Client, Pair, file, self_signed};
+use crate::tls::{Answer, Authority, Client, Pair, file, registered, self_signed};
 use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SanType};
+use serde_json::json;
 use std::time::{Duration, Instant};
 use testkit::process::{Ambit, Home, StandIn};
 
-const FOREIGN_ID: &str = "spiffe://corp.example/ns/it/sa/reader";
+pub(crate) const FOREIGN_ID: &str = "spiffe://corp.example/ns/it/sa/reader";
+
+/// The file of keys of `holder`.
+const KEYS: &str = "holder.jwks";
 
 fn config(api: &str) -> String {
     let agent = |name: &str, credentials: &str| {
@@ -16,28 +20,31 @@ fn config(api: &str) -> String {
         )
     };
     format!(
-        "version: 1\nhumans: {{ people: {{ dana: {{ groups: [it] }} }} }}\nagents:\n{}{}{}upstreams:\n  api:\n    http: \
+        "version: 1\nhumans: {{ people: {{ dana: {{ groups: [it] }} }} }}\nagents:\n{}{}{}{}upstreams:\n  api:\n    http: \
          http://{api}\n    actions:\n      ticket: {{ route: \"GET /tickets/{{id}}\", effect: read, risk: low, returns: [/id] }}\nboundaries:\n  \
          all: {{ upstreams: [api] }}\n",
         agent("reader", &format!("{{ proof: mtls, spiffe_id: \"{FOREIGN_ID}\" }}")),
         agent("other", "{ proof: mtls }"),
+        agent("holder", &format!("{{ proof: mtls, keys: {KEYS} }}")),
         agent("plain", "{ proof: none }"),
     )
 }
 
-struct Stage {
-    home: Home,
-    ambit: Ambit,
+pub(crate) struct Stage {
+    pub(crate) home: Home,
+    pub(crate) ambit: Ambit,
     api: StandIn,
     client: Client,
-    authority: Authority,
-    corp: Authority,
-    base: String,
+    pub(crate) authority: Authority,
+    pub(crate) corp: Authority,
+    pub(crate) base: String,
+    /// A key of `holder`, with a certificate that nobody signed but itself.
+    pub(crate) registered: Pair,
     logs: tempfile::TempDir,
 }
 
 impl Stage {
-    fn set() -> Result<Stage> {
+    pub(crate) fn set() -> Result<Stage> {
         let logs = tempfile::tempdir()?;
         let api = StandIn::http(logs.path(), "api")?;
         let (authority, corp) = (Authority::new("Office CA")?, Authority::new("Corp CA")?);
@@ -56,13 +63,14 @@ impl Stage {
             "--trust-domain",
             "ambit.test",
         ]);
+        let registered = registered_at(&home)?;
         let ambit = home.start()?;
         let client = Client::new(&authority)?;
         let base = home.front().replacen("http:", "https:", 1);
-        Ok(Stage { home, ambit, api, client, authority, corp, base, logs })
+        Ok(Stage { home, ambit, api, client, authority, corp, base, registered, logs })
     }
 
-    fn door(&self) -> String {
+    pub(crate) fn door(&self) -> String {
         format!("{}/http/api", self.base)
     }
 
@@ -80,12 +88,12 @@ impl Stage {
         Ok(answer.status)
     }
 
-    fn reached(&self) -> usize {
+    pub(crate) fn reached(&self) -> usize {
         self.api.oracle.of("request").len()
     }
 
     /// A certificate of Ambit's authority for an agent, by the command.
-    fn certified(&self, agent: &str) -> Result<Pair> {
+    pub(crate) fn certified(&self, agent: &str) -> Result<Pair> {
         let key = KeyPair::generate()?;
         let csr = CertificateParams::default().serialize_request(&key)?.pem()?;
         let csr = file(self.logs.path(), "agent.csr", &csr)?;
@@ -93,6 +101,13 @@ impl Stage {
         let certificate = self.home.done(&["agent", "cert", agent, "--csr", &csr])?;
         Ok(Pair { certificate, key: key.serialize_pem() })
     }
+}
+
+/// Makes the key of `holder`, and the file that names it.
+fn registered_at(home: &Home) -> Result<Pair> {
+    let (pair, jwk) = registered()?;
+    file(home.path(), KEYS, &json!({ "keys": [jwk] }).to_string())?;
+    Ok(pair)
 }
 
 #[test]
@@ -236,6 +251,7 @@ fn files_that_cannot_be_used_are_named_at_the_start() -> Result<()> {
     let empty = place("empty.pem", "")?;
     let refused = |options: &[&str], told: &str| -> Result<()> {
         let home = Home::new(&config("127.0.0.1:1"))?.with_options(options);
+        registered_at(&home)?;
         let mut ambit =
             home.spawn(std::process::Command::new(testkit::process::built("ambit")?))?;
         ensure!(home.wait_ready(&mut ambit).is_err(), "it started: {options:?}");

@@ -4,4 +4,5 @@
 
 mod certificates;
 mod federated;
+mod peers;
 mod tls;

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
-use testkit::process::installed;
+use testkit::{process::installed, proof::b64};
 
 /// A certificate with its key, in PEM.
 #[derive(Clone, Debug)]
@@ -62,6 +62,15 @@ pub(crate) fn self_signed() -> Result<Pair> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::default().self_signed(&key)?.pem();
     Ok(Pair { certificate, key: key.serialize_pem() })
+}
+
+/// The same, with the key's public half as a JWK.
+pub(crate) fn registered() -> Result<(Pair, Value)> {
+    let pair = self_signed()?;
+    let key = KeyPair::from_pem(&pair.key)?;
+    let point = key.public_key_raw();
+    let (x, y) = (point.get(1..33).map(b64), point.get(33..65).map(b64));
+    Ok((pair, json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y })))
 }
 
 /// Writes a file; gives its path.
