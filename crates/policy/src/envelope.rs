@@ -36,7 +36,7 @@ pub(crate) fn of_call(decided: &Decided, ask: Option<AskId>) -> Vec<u8> {
         action: &decided.call.action().to_string(),
         catalogued: Some(decided.call.entry()),
         policies: Some(decided.call.slice().published.digest),
-        credential: credential(&decided.call),
+        credential: credential(decided),
         consulted: &decided.consulted,
         decision: word(ruling.decision, decided.observed),
         code: ruling.code,
@@ -47,18 +47,28 @@ pub(crate) fn of_call(decided: &Decided, ask: Option<AskId>) -> Vec<u8> {
     })
 }
 
-/// What the upstream of a call is called with.
-fn credential(call: &Call) -> Option<&CredentialSource> {
-    let upstreams = &call.slice().published.declared.upstreams;
-    upstreams.get(&call.action().upstream)?.credential.as_ref()
+/// What the upstream of a call is called with; nothing is lent to one that does not leave.
+fn credential(decided: &Decided) -> Option<&CredentialSource> {
+    if decided.ruling.decision != Decision::Allow && !decided.observed {
+        return None;
+    }
+    let upstreams = &decided.call.slice().published.declared.upstreams;
+    upstreams.get(&decided.call.action().upstream)?.credential.as_ref()
 }
 
-/// The human's own credential that a call is made with; personal.
-pub(crate) fn credential_of_user(subject: &Subject, call: &Call) -> Option<String> {
-    match (credential(call)?, &subject.user) {
+/// The human's own credential that a call is made with.
+fn credential_of_user(decided: &Decided) -> Option<String> {
+    match (credential(decided)?, &decided.subject.user) {
         (CredentialSource::SecretOfUser(name), Some(user)) => Some(format!("secret:{name}/{user}")),
         _ => None,
     }
+}
+
+/// The stated right of the human that a call rests on.
+fn right(decided: &Decided) -> Option<String> {
+    let user = decided.subject.user.as_ref()?;
+    let right = decided.call.slice().right(user, &decided.facts.user_groups)?;
+    Some(right.to_string())
 }
 
 /// Of a request that never became a call.
@@ -207,8 +217,8 @@ fn signed(writer: &mut Writer<'_>, approval: &crate::Approval) {
     writer.end();
 }
 
-/// The human, their groups, and what the task says; personal.
-pub(crate) fn subject(subject: &Subject, facts: &Facts, credential: Option<&str>) -> Vec<u8> {
+/// The human, their groups and right, with what of theirs a decided call is made, and what the task says; personal.
+pub(crate) fn subject(subject: &Subject, facts: &Facts, decided: Option<&Decided>) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let mut writer = Writer::new(&mut out);
     writer.begin_object();
@@ -220,12 +230,14 @@ pub(crate) fn subject(subject: &Subject, facts: &Facts, credential: Option<&str>
         }
         writer.end();
     }
-    text(&mut writer, "credential", credential);
+    let (credential, right) = (decided.and_then(credential_of_user), decided.and_then(right));
+    text(&mut writer, "credential", credential.as_deref());
     writer.field_array("groups");
     for group in &facts.user_groups {
         writer.item_str(group.as_str());
     }
     writer.end();
+    text(&mut writer, "right", right.as_deref());
     if let Some(task) = &facts.task {
         writer.field_str("task_expires", &task.expires.0.to_string());
         writer.field_value("task_params", &task.params);

@@ -68,11 +68,7 @@ impl Decided {
     fn parts(&self, ask: Option<AskId>) -> Parts {
         Parts {
             envelope: envelope::of_call(self, ask),
-            subject: envelope::subject(
-                &self.subject,
-                &self.facts,
-                envelope::credential_of_user(&self.subject, &self.call).as_deref(),
-            ),
+            subject: envelope::subject(&self.subject, &self.facts, Some(self)),
             arguments: envelope::arguments(&self.call),
             result: Vec::new(),
         }

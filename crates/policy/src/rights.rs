@@ -5,14 +5,14 @@
 
 use crate::CatalogEntry;
 use model::declared::{ActionPattern, CredentialSource, Declared};
-use model::{Name, UserName};
-use std::collections::BTreeSet;
+use model::{Name, PartyName, UserName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who may do one action.
 #[derive(Debug, Default)]
 pub(crate) struct Rights {
-    groups: BTreeSet<Name>,
-    issuers: BTreeSet<Name>,
+    groups: BTreeMap<Name, PartyName>,
+    issuers: BTreeMap<Name, PartyName>,
 }
 
 impl Rights {
@@ -32,17 +32,20 @@ impl Rights {
         };
         let groups = declared.rights.iter().filter(|(_, actions)| covers(actions));
         let issuers = declared.issuers.keys().filter(|name| by_issuer(name).is_some_and(covers));
+        let with = |name: &Name, party: fn(Name) -> PartyName| (name.clone(), party(name.clone()));
         Some(Rights {
-            groups: groups.map(|(group, _)| group.clone()).collect(),
-            issuers: issuers.cloned().collect(),
+            groups: groups.map(|(group, _)| with(group, PartyName::Group)).collect(),
+            issuers: issuers.map(|issuer| with(issuer, PartyName::Issuer)).collect(),
         })
     }
 
-    /// Whether this human may.
-    pub(crate) fn allow(&self, user: &UserName, groups: &BTreeSet<Name>) -> bool {
+    /// By what this human may, the first of their groups by name.
+    pub(crate) fn of_user(&self, user: &UserName, groups: &BTreeSet<Name>) -> Option<&PartyName> {
         match user.issuer() {
-            Some(issuer) => self.issuers.iter().any(|one| one.as_str() == issuer),
-            None => groups.iter().any(|group| self.groups.contains(group)),
+            Some(issuer) => {
+                self.issuers.iter().find(|(name, _)| name.as_str() == issuer).map(|(_, it)| it)
+            }
+            None => groups.iter().find_map(|group| self.groups.get(group)),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::rights::Rights;
 use crate::rule::{Asking, Rule};
 use crate::shape::Others;
 use cedar_policy::{Effect, Entities, EntityUid, PolicyId, PolicySet};
-use model::{Name, RiskTier, Timestamp, UserName};
+use model::{Name, PartyName, RiskTier, Timestamp, UserName};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -169,9 +169,14 @@ impl Slice {
     /// Whether the human acted for may do this herself; an agent that acts for itself is not asked.
     pub(crate) fn entitles(&self, user: Option<&UserName>, groups: &BTreeSet<Name>) -> bool {
         match (&self.rights, user) {
-            (Some(rights), Some(user)) => rights.allow(user, groups),
+            (Some(rights), Some(user)) => rights.of_user(user, groups).is_some(),
             (None, _) | (_, None) => true,
         }
+    }
+
+    /// By what the human acted for may do this, where rights are intersected here.
+    pub(crate) fn right(&self, user: &UserName, groups: &BTreeSet<Name>) -> Option<&PartyName> {
+        self.rights.as_ref()?.of_user(user, groups)
     }
 
     /// The approval rule that a rule's asking means here.

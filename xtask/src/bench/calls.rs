@@ -60,10 +60,10 @@ impl Drop for Bench {
 
 impl Bench {
     pub(super) fn start(workspace: &Workspace) -> Result<Bench> {
-        // Two invocations: the product is built with its own features only, as users build it.
+        // The product comes last and for itself: it is built with its own features only, as users build it.
         for arguments in [
+            ["build", "--quiet", "--locked", "--release", "--workspace", "--bins"].as_slice(),
             ["build", "--quiet", "--locked", "--release", "-p", "ambit"].as_slice(),
-            ["build", "--quiet", "--locked", "--release", "-p", "testkit", "--bins"].as_slice(),
         ] {
             shown(cargo(workspace, arguments))?.or_fail("the release build")?;
         }

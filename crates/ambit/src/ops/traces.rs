@@ -271,9 +271,11 @@ fn row(world: &gate::World, found: &Record, envelope: Value) -> Value {
     members.insert("on_behalf_of".into(), subject.get("user").cloned().unwrap_or_default());
     members.insert("trigger".into(), subject.get("trigger").cloned().unwrap_or_default());
     members.insert("task_params".into(), subject.get("task_params").cloned().unwrap_or_default());
-    if let Some(own) = subject.get("credential") {
-        // Of a human's own: whose it is stands in her part of the record.
-        members.insert("credential".into(), own.clone());
+    // Whose credential it is, where it is a human's own, stands in her part of the record.
+    for member in ["act", "credential", "right"] {
+        if let Some(value) = subject.get(member) {
+            members.insert(member.into(), value.clone());
+        }
     }
     members.insert("arguments".into(), arguments);
     members.insert("resource".into(), resource);

@@ -65,6 +65,19 @@ fn each_guard_alone_stops() {
     check(&world, &granted, "grant", "allow", "deny not_granted: ");
 }
 
+#[test]
+fn the_rights_of_the_human_stop_where_any_are_stated() {
+    let stated = |group: &'static str| {
+        World::new().with(move |d| {
+            let all = model::declared::ActionPattern::All(name("tickets"));
+            d.rights.insert(name(group), [all].into());
+        })
+    };
+    let one = attempt("helpdesk", "tickets.read");
+    check(&stated("leads"), &one, "guard.rights", "deny forbidden: guard.rights", "allow");
+    assert_eq!(one.outcome(&stated("staff").compile()), "allow");
+}
+
 /// The outcome in the world, and in a twin that differs in one declared word.
 #[track_caller]
 fn twin(one: &Try, here: &str, change: impl FnOnce(&mut model::declared::Declared), there: &str) {
