@@ -309,6 +309,8 @@ pub(crate) enum DevGuard {
     Revocation,
     /// `returns:` projects results.
     Projection,
+    /// A token that is bound to nothing reaches nothing `high`.
+    Bearer,
 }
 
 /// Where the declared state is.

@@ -85,6 +85,7 @@ async fn serve(options: cli::Dev, form: Form, output: &Output) -> anyhow::Result
         None => {}
         Some(cli::DevGuard::Revocation) => guards.revocation = false,
         Some(cli::DevGuard::Projection) => guards.projection = false,
+        Some(cli::DevGuard::Bearer) => guards.bearer = false,
     }
     if let Some(guard) = options.guard_off {
         output.complain(&format!(

@@ -32,7 +32,7 @@ use crate::{
     control::{Failed, Request},
     exit::Exit,
 };
-use model::{AgentName, Duration, Name, Timestamp};
+use model::{AgentName, Duration, Name, Timestamp, declared::Proof};
 use policy::Compiled;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -162,9 +162,22 @@ fn status(app: &App) -> Value {
         "agents": world.compiled.declared().agents.len(),
         "frozen": holds::list(app),
         "observed": observed(app).into_iter().map(|(agent, until)| json!({ "agent": agent, "until": until })).collect::<Vec<_>>(),
+        "bearer": json!({
+            "agents": bearers(app),
+            "tokens": app.gate.bearer_tokens(),
+            "calls": app.gate.metrics().bearer_calls(),
+        }),
         "records": app.store.size(),
         "stopped": app.store.stopped(),
     })
+}
+
+/// Agents whose tokens work for whoever holds them.
+pub(crate) fn bearers(app: &App) -> Vec<String> {
+    let world = app.gate.world();
+    let agents = &world.compiled.declared().agents;
+    let bearers = agents.iter().filter(|(_, agent)| agent.credentials.proof == Proof::None);
+    bearers.map(|(name, _)| name.to_string()).collect()
 }
 
 /// Agents that nothing holds back, with the day on which that ends.

@@ -10,7 +10,7 @@ use crate::{
     schema::shapes,
 };
 use model::{
-    ActionId, Name, PartyName, SpiffeId, Timestamp,
+    ActionId, Name, Network, PartyName, SpiffeId, Timestamp,
     declared::{ActionPattern, Agent, Credentials, Proof},
 };
 
@@ -211,7 +211,32 @@ fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
         None => Vec::new(),
         Some(entry) => crate::federated::read(entry, problems)?,
     };
-    Some(Credentials { proof, keys, ttl, max_age, spiffe_id, federated })
+    let networks = match fields.get("networks", problems) {
+        None => Vec::new(),
+        Some(entry) => networks(entry, problems)?,
+    };
+    Some(Credentials { proof, keys, ttl, max_age, spiffe_id, federated, networks })
+}
+
+/// Where requests come from. An empty list would be nobody, which is not how an agent is stopped.
+fn networks(entry: &Entry, problems: &mut Problems) -> Option<Vec<Network>> {
+    let all = items(entry, "`networks`", problems);
+    if let Value::List(items) = &entry.value.value
+        && (items.is_empty() || items.len() > limits::NETWORKS)
+    {
+        let message = format!("`networks` lists 1 to {} networks", limits::NETWORKS);
+        problems.add(entry.value.span, message, "remove it for any network");
+        return None;
+    }
+    let read = |item: &Node, problems: &mut Problems| {
+        let found = text(item, "a network", problems)?;
+        refused(item.span, found, Network::parse, problems)
+    };
+    let read: Vec<_> = all.iter().map(|item| read(item, problems)).collect();
+    let mut networks = read.into_iter().collect::<Option<Vec<_>>>()?;
+    networks.sort();
+    networks.dedup();
+    (!networks.is_empty()).then_some(networks)
 }
 
 fn proof(node: &Node, problems: &mut Problems) -> Option<Proof> {

@@ -35,6 +35,8 @@ pub(crate) const PATH_CHARS: usize = 256;
 /// Most agents that one agent lets act on its account: each stands in each of its tokens.
 pub(crate) const MAY_ACT: usize = 16;
 
+/// Most networks of one agent: each call is compared with them.
+pub(crate) const NETWORKS: usize = 64;
 /// Life of a token when nothing is said: short enough that a leaked one is soon worthless.
 pub(crate) const TTL_DEFAULT: Duration = Duration::seconds(15 * 60);
 /// Greatest age of a foreign assertion where none is stated.

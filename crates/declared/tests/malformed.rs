@@ -1354,3 +1354,50 @@ fn calls_over_a_week() {
     "#]],
     );
 }
+
+#[test]
+fn networks_that_mean_something_else() {
+    let check = |networks: &str, expected: &expect_test::Expect| {
+        check(
+            "credentials: { proof: dpop, keys: keys/helpdesk.jwks, ttl: 15m }",
+            &format!("credentials: {{ proof: none, networks: {networks} }}"),
+            expected,
+        );
+    };
+    check(
+        "[10.0.0.0/8, 10.0.0.7/8]",
+        &expect![[r#"
+        12:56+10 `10.0.0.7/8` is not of the form `203.0.113.0/24`: nothing behind the prefix, and one address has `/32` or `/128` | write `203.0.113.0/24`: nothing behind the prefix, and one address has `/32` or `/128`
+    "#]],
+    );
+    check(
+        "[203.0.113.7]",
+        &expect![[r#"
+        12:44+11 `203.0.113.7` is not of the form `203.0.113.0/24` or `2001:db8::/32` | write `203.0.113.0/24` or `2001:db8::/32`
+    "#]],
+    );
+    check(
+        "['*']",
+        &expect![[r#"
+        12:44+3 `*` is not of the form `203.0.113.0/24` or `2001:db8::/32` | write `203.0.113.0/24` or `2001:db8::/32`
+    "#]],
+    );
+    check(
+        "['::ffff:10.0.0.0/104']",
+        &expect![[r#"
+        12:44+21 `::ffff:10.0.0.0/104` is not of the form `203.0.113.0/24`: IPv4 as IPv4 | write `203.0.113.0/24`: IPv4 as IPv4
+    "#]],
+    );
+    check(
+        "[]",
+        &expect![[r#"
+        12:43+1 `networks` lists 1 to 64 networks | remove it for any network
+    "#]],
+    );
+    check(
+        "10.0.0.0/8",
+        &expect![[r#"
+        12:43+10 `networks` is a list, and this is text | write it as `[a, b]`
+    "#]],
+    );
+}

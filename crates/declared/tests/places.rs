@@ -300,6 +300,7 @@ fn what_the_base_says_of_who_may_act() {
                     max_age: None,
                     spiffe_id: None,
                     federated: [],
+                    networks: [],
                 },
                 observe_until: None,
                 governance: Governance {
@@ -396,6 +397,7 @@ fn defaults() {
                         max_age: None,
                         spiffe_id: None,
                         federated: [],
+                        networks: [],
                     },
                     observe_until: None,
                     governance: Governance {

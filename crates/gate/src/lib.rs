@@ -68,11 +68,13 @@ pub struct Guards {
     pub revocation: bool,
     /// `returns:` projects results.
     pub projection: bool,
+    /// A token that is bound to nothing reaches nothing `high`.
+    pub bearer: bool,
 }
 
 impl Default for Guards {
     fn default() -> Self {
-        Guards { revocation: true, projection: true }
+        Guards { revocation: true, projection: true, bearer: true }
     }
 }
 
@@ -208,6 +210,13 @@ impl Gate {
     #[must_use]
     pub fn metrics(&self) -> &metrics::Metrics {
         &self.metrics
+    }
+
+    /// How many tokens were shown at a door here, have not ended, and work for whoever holds them.
+    #[must_use]
+    pub fn bearer_tokens(&self) -> usize {
+        let now = self.clock.now();
+        self.tokens.iter().filter(|(_, believed)| believed.is_bearer(now)).count()
     }
 
     /// The questions that wait for a human.

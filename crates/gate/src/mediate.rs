@@ -5,7 +5,7 @@ use crate::{
     stops::{Generation, Watch},
 };
 use ledger::{AppendError, NotWritten};
-use model::{AskId, Code, Digest, EntryId, TaskId, Timestamp, TraceId, UpstreamName};
+use model::{AskId, Code, Digest, EntryId, Peer, TaskId, Timestamp, TraceId, UpstreamName};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use upstream::Departure;
@@ -43,6 +43,8 @@ pub struct Credential {
     pub proof: Option<String>,
     /// The certificate that the peer of the connection proved to hold.
     certificate: Option<Arc<identity::Certificate>>,
+    /// Where the connection comes from.
+    peer: Option<Peer>,
     /// The request's method, as the proof must name it.
     pub method: String,
     /// The request's URL without query, as the proof must name it.
@@ -55,7 +57,16 @@ impl Credential {
     pub fn new(scheme: identity::Scheme, token: String, method: String, url: String) -> Credential {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
         let digest = Digest(<[u8; 32]>::try_from(digest.as_ref()).unwrap_or_default());
-        Credential { scheme, token, digest, proof: None, certificate: None, method, url }
+        Credential {
+            scheme,
+            token,
+            digest,
+            proof: None,
+            certificate: None,
+            peer: None,
+            method,
+            url,
+        }
     }
 
     /// The same with the proof that came with it.
@@ -68,7 +79,14 @@ impl Credential {
     #[must_use]
     pub fn over(self, connection: &http::Extensions) -> Credential {
         let certificate = connection.get::<Arc<identity::Certificate>>().cloned();
-        Credential { certificate, ..self }
+        let peer = connection.get::<Peer>().copied();
+        Credential { certificate, peer, ..self }
+    }
+
+    /// Where the connection comes from.
+    #[must_use]
+    pub const fn peer(&self) -> Option<Peer> {
+        self.peer
     }
 
     /// The certificate that the peer of the connection proved to hold.
@@ -308,6 +326,9 @@ impl Gate {
             match execute::commit(self, clearance).await {
                 Ok(departure) => {
                     self.metrics.opened(observing);
+                    if !actor.bound() {
+                        self.metrics.bearer();
+                    }
                     if let Some(would) = departure.clearance().would() {
                         self.metrics.would(would);
                     }

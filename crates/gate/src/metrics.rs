@@ -20,6 +20,7 @@ pub struct Metrics {
     refused: Family<Word, Counter>,
     strangers: Family<Word, Counter>,
     asked: Counter,
+    bearer: Counter,
     would: Family<Word, Counter>,
 }
 
@@ -43,6 +44,11 @@ impl Metrics {
             self.strangers.clone(),
         );
         registry.register("ambit_asked", "Questions put to humans", self.asked.clone());
+        registry.register(
+            "ambit_bearer_calls",
+            "Actions admitted with a token that is bound to nothing",
+            self.bearer.clone(),
+        );
         registry.register(
             "ambit_would",
             "Actions of observed agents that enforcing would have denied or asked about",
@@ -69,6 +75,16 @@ impl Metrics {
 
     pub(crate) fn would(&self, decision: Decision) {
         self.would.get_or_create(&Word { word: decision.as_str() }).inc();
+    }
+
+    pub(crate) fn bearer(&self) {
+        self.bearer.inc();
+    }
+
+    /// How many actions were admitted with a token that is bound to nothing, since the start.
+    #[must_use]
+    pub fn bearer_calls(&self) -> u64 {
+        self.bearer.get()
     }
 
     pub(crate) fn asked(&self) {

@@ -1,7 +1,7 @@
 //! The evidence that this request comes from this agent.
 
 use crate::{certificate::Certificate, nonce::Nonces, token::Verified};
-use model::{ActionId, AgentName, Ancestor, Digest, TaskId, Timestamp, TokenId, UserName};
+use model::{ActionId, AgentName, Ancestor, Digest, Peer, TaskId, Timestamp, TokenId, UserName};
 use std::sync::Arc;
 
 /// How a token was shown in `Authorization`.
@@ -44,6 +44,8 @@ pub struct Presented<'a> {
     pub proof: Option<&'a str>,
     /// The certificate that the peer of this connection proved to hold.
     pub certificate: Option<&'a Certificate>,
+    /// Where this connection comes from.
+    pub peer: Option<Peer>,
     /// The request's method.
     pub method: &'a str,
     /// The request's URL as the client knows it, without query and fragment.
@@ -73,14 +75,16 @@ pub struct Actor {
     proof_use: Option<(Digest, Timestamp)>,
     /// The task that this request is narrowed to, and its human.
     under: Option<(TaskId, Option<UserName>)>,
+    peer: Option<Peer>,
 }
 
 impl Actor {
     pub(crate) const fn new(
         verified: Arc<Verified>,
         proof_use: Option<(Digest, Timestamp)>,
+        peer: Option<Peer>,
     ) -> Actor {
-        Actor { verified, proof_use, under: None }
+        Actor { verified, proof_use, under: None, peer }
     }
 
     /// The agent that acts: `agent`, which is `sub` or `act.sub`.
@@ -168,6 +172,12 @@ impl Actor {
         self.verified.expires
     }
 
+    /// Where the connection of the request comes from, as its socket said.
+    #[must_use]
+    pub const fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
     /// Whether the token is bound to a key or certificate, which then was proven for this request.
     #[must_use]
     pub fn bound(&self) -> bool {
@@ -191,6 +201,7 @@ impl Actor {
     /// The same request, narrowed to a task of this agent and to the human whom it is for. That the task is this
     /// agent's, and that neither widens what the token says, is checked by whoever keeps the tasks.
     pub fn narrowed(&self, under: Option<(TaskId, Option<UserName>)>) -> Actor {
-        Actor { verified: Arc::clone(&self.verified), proof_use: self.proof_use, under }
+        let (proof_use, peer) = (self.proof_use, self.peer);
+        Actor { verified: Arc::clone(&self.verified), proof_use, under, peer }
     }
 }

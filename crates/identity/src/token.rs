@@ -226,7 +226,8 @@ impl Verified {
                 Some(proof)
             }
         };
-        Ok(Actor::new(Arc::clone(self), proof.map(|proof| proof.single_use())))
+        let proof_use = proof.map(|proof| proof.single_use());
+        Ok(Actor::new(Arc::clone(self), proof_use, presented.peer))
     }
 
     pub(crate) const fn is_bound(&self) -> bool {

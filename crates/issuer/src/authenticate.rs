@@ -6,7 +6,17 @@ use crate::{
 };
 use http::{HeaderMap, header};
 use identity::{Certificate, ClientAssertion, verify_client_assertion};
-use model::{AgentName, Digest, Timestamp};
+use model::{AgentName, Digest, Peer, Timestamp};
+
+/// What a request shows beside its body.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    /// The certificate that the listener took from the handshake.
+    pub(crate) certificate: Option<&'a Certificate>,
+    /// Where the connection comes from, as its socket says it.
+    pub(crate) peer: Option<Peer>,
+}
 
 /// How an agent came to ask, as its record says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +51,7 @@ pub(crate) enum Way {
 pub(crate) struct Client {
     pub(crate) agent: AgentName,
     pub(crate) way: Way,
+    pub(crate) peer: Option<Peer>,
 }
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -54,14 +65,14 @@ pub(crate) const ASSERTION_TYPES: [&str; 2] =
 pub(crate) fn authenticate(
     directory: &dyn Directory,
     settings: &Settings,
-    (headers, certificate): (&HeaderMap, Option<&Certificate>),
+    Shown { headers, certificate, peer }: Shown<'_>,
     form: &Form,
 ) -> Result<Client, IssueError> {
     if headers.contains_key(header::AUTHORIZATION) || form.get("client_secret").is_some() {
         return Err(IssueError::Method);
     }
     if let Some(certificate) = certificate.filter(|_| form.get("client_assertion").is_none()) {
-        return by_certificate(directory, certificate, form);
+        return by_certificate(directory, (certificate, peer), form);
     }
     if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
         return Err(IssueError::Method);
@@ -80,12 +91,13 @@ pub(crate) fn authenticate(
     if form.get("client_id").is_some_and(|id| id != assertion.agent().as_str()) {
         return Err(IssueError::OtherClient);
     }
-    Ok(Client::of(&assertion))
+    Ok(Client::of(&assertion, peer))
 }
 
 impl Client {
-    fn of(assertion: &ClientAssertion) -> Client {
+    fn of(assertion: &ClientAssertion, peer: Option<Peer>) -> Client {
         Client {
+            peer,
             agent: assertion.agent().clone(),
             way: Way::Assertion {
                 key: assertion.key_thumbprint().to_owned(),

@@ -1,17 +1,17 @@
 //! Certificates of agents: who shows one (RFC 8705 §2), and who gets one (X.509-SVID).
 
 use crate::{
-    authenticate::{Client, Way},
+    authenticate::{Client, Shown, Way},
+    decide::is_inside,
     directory::{Directory, RegisteredAgent},
     error::IssueError,
     form::Form,
     issue::Issuer,
     record::CertifiedRecord,
 };
-use http::HeaderMap;
 use identity::{Certificate, SigningRequest};
 use ledger::subject_digest;
-use model::{AgentName, Digest, Name, SpiffeId, Timestamp};
+use model::{AgentName, Digest, Name, Peer, SpiffeId, Timestamp};
 
 /// A certificate that was signed for an agent.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Certified {
 /// one of its workloads (`tls_client_auth`), or is of one of its registered keys (`self_signed_tls_client_auth`).
 pub(crate) fn by_certificate(
     directory: &dyn Directory,
-    certificate: &Certificate,
+    (certificate, peer): (&Certificate, Option<Peer>),
     form: &Form,
 ) -> Result<Client, IssueError> {
     let id = form.get("client_id").ok_or(IssueError::Missing("client_id"))?;
@@ -45,7 +45,7 @@ pub(crate) fn by_certificate(
     if !is_its || !certificate.is_current(directory.now()) {
         return Err(IssueError::Certificate);
     }
-    Ok(Client { agent, way: Way::Certificate { key: key.to_owned() } })
+    Ok(Client { agent, way: Way::Certificate { key: key.to_owned() }, peer })
 }
 
 /// Whether the key of a request is the one that its client proved to hold: a certificate for another key would be
@@ -63,7 +63,7 @@ impl Issuer {
     /// Answers `POST /oauth/certificate`: a certificate for the key that the client authenticated with.
     pub(crate) async fn certificate(
         &self,
-        shown: (&HeaderMap, Option<&Certificate>),
+        shown: Shown<'_>,
         body: &[u8],
     ) -> Result<Certified, IssueError> {
         let (form, client) = self.admit(shown, body).await?;
@@ -75,7 +75,7 @@ impl Issuer {
 
     /// Signs a certificate for whoever may use `control.sock`.
     pub async fn certify(&self, agent: AgentName, csr: &str) -> Result<Certified, IssueError> {
-        self.certified(Client { agent, way: Way::Control }, csr).await
+        self.certified(Client { agent, way: Way::Control, peer: None }, csr).await
     }
 
     async fn certified(&self, client: Client, csr: &str) -> Result<Certified, IssueError> {
@@ -104,6 +104,9 @@ impl Issuer {
         request: &SigningRequest,
     ) -> Result<(Certified, Vec<Digest>), IssueError> {
         let agent = self.directory.agent(&client.agent).ok_or(IssueError::Revoked)?;
+        if !is_inside(client, &agent) {
+            return Err(IssueError::Network);
+        }
         if !is_own(client, request) {
             return Err(IssueError::RequestKey);
         }

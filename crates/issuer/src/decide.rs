@@ -11,7 +11,7 @@ use identity::limits::MAX_TOKEN_LIFE;
 use ledger::subject_digest;
 use model::{
     ActionId, AgentName, Ancestor, Digest, PartyName, TaskId, Timestamp, UpstreamName, UserName,
-    declared::Proof,
+    declared::Proof, network,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -79,6 +79,9 @@ pub(crate) fn decide(
 ) -> Result<Decided, IssueError> {
     let now = directory.now();
     let agent = directory.agent(&client.agent).ok_or(IssueError::Revoked)?;
+    if !is_inside(client, &agent) {
+        return Err(IssueError::Network);
+    }
     let version = check_version(directory, client, wish, agent.version)?;
     let (instance, bound) = check_binding(&agent, client, wish)?;
     let mut subjects = check_instance(directory, client, instance.as_deref())?;
@@ -139,6 +142,16 @@ pub(crate) fn decide(
         certificate,
         subjects,
     })
+}
+
+/// Whether a client asks from where its agent may. Over `control.sock` there is no network.
+pub(crate) fn is_inside(client: &Client, agent: &RegisteredAgent) -> bool {
+    match client.way {
+        Way::Control => true,
+        Way::Assertion { .. } | Way::Certificate { .. } | Way::Federated { .. } => {
+            network::admits(&agent.networks, client.peer)
+        }
+    }
 }
 
 /// The instance's key, and whether the token is bound to it.

@@ -26,6 +26,7 @@ pub(crate) struct Parent {
     task: Option<TaskId>,
     audience: String,
     actions: Option<BTreeSet<ActionId>>,
+    bound: bool,
     may_act: Vec<AgentName>,
     /// Those before it.
     chain: Vec<Ancestor>,
@@ -43,6 +44,7 @@ impl Parent {
             task: token.task(),
             audience: token.audience().to_owned(),
             actions: token.actions().cloned(),
+            bound: token.bound_to().is_some(),
             may_act: token.may_act().to_vec(),
             chain: token.chain().to_vec(),
         }
@@ -155,6 +157,7 @@ pub(crate) fn reach(
         most.retain(|action| {
             of_agent.contains(action)
                 && parent.actions.as_ref().is_none_or(|actions| actions.contains(action))
+                && (parent.bound || !directory.is_high(action))
         });
     }
     match &wish.actions {

@@ -6,8 +6,8 @@ use crate::{
 use identity::{AgentKeys, NonceKey, SigningKey, SigningRequest, VerificationKeys};
 use model::SpiffeId;
 use model::{
-    ActionId, AgentName, Code, Digest, Duration, Name, PartyName, TaskId, Timestamp, UpstreamName,
-    UserName,
+    ActionId, AgentName, Code, Digest, Duration, Name, Network, PartyName, TaskId, Timestamp,
+    UpstreamName, UserName,
     declared::{Federated, Proof},
 };
 use std::{
@@ -32,6 +32,8 @@ pub struct RegisteredAgent {
     pub workloads: BTreeSet<SpiffeId>,
     /// The workloads of foreign issuers that it is.
     pub federated: Vec<Federated>,
+    /// The networks that its requests may come from; empty: any.
+    pub networks: Vec<Network>,
     /// Declared life of its tokens.
     pub ttl: Duration,
     /// The doors that it sees, by their full URL, which is the audience of a token.
@@ -108,6 +110,9 @@ pub trait Directory: Send + Sync {
 
     /// The actions that the agent finds at a door: of one upstream, or of all that the door of all shows.
     fn actions(&self, agent: &AgentName, upstream: Option<&UpstreamName>) -> BTreeSet<ActionId>;
+
+    /// Whether an action is of tier `high`, which no token reaches that is bound to nothing or came of one.
+    fn is_high(&self, action: &ActionId) -> bool;
 
     /// Whether this subject (`ledger::subject_digest`) is revoked or frozen.
     fn is_revoked(&self, subject: &Digest) -> bool;

@@ -1,6 +1,7 @@
 //! The HTTP edge: routes, headers, and JSON answers.
 
 use crate::{
+    authenticate::Shown,
     certificate::Certified,
     directory::Directory,
     enrol::Enrolled,
@@ -19,9 +20,10 @@ use axum::{
     routing::{get, post},
 };
 use canonical::{Writer, WriterError};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use identity::Certificate;
 use ledger::Journal;
+use model::Peer;
 use std::sync::Arc;
 
 /// The issuer's routes: `POST /oauth/token`, `/oauth/revoke`, `/oauth/introspect`, `/oauth/enrol` and
@@ -119,9 +121,13 @@ async fn certificate(State(issuer): State<Issuer>, request: Request) -> Response
     }
 }
 
-/// What a request shows beside its body: headers, and the certificate that the listener took from the handshake.
-fn shown(head: &http::request::Parts) -> (&HeaderMap, Option<&Certificate>) {
-    (&head.headers, head.extensions.get::<Arc<Certificate>>().map(AsRef::as_ref))
+/// What a request shows beside its body: headers, and what the listener knows of the connection.
+fn shown(head: &http::request::Parts) -> Shown<'_> {
+    Shown {
+        headers: &head.headers,
+        certificate: head.extensions.get::<Arc<Certificate>>().map(AsRef::as_ref),
+        peer: head.extensions.get::<Peer>().copied(),
+    }
 }
 
 async fn jwks(State(issuer): State<Issuer>) -> Response {

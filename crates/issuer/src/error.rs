@@ -79,6 +79,9 @@ pub enum IssueError {
     /// The registry does not let the agent act.
     #[error("{}: {}", .0.sentence(), .0.fix())]
     Standing(Code),
+    /// The client asks from a network that is not listed for its agent.
+    #[error("{}: {}", Code::NetworkUnlisted.sentence(), Code::NetworkUnlisted.fix())]
+    Network,
     /// The one-time code is no code that is open.
     #[error("this is no open code of enrolment: ask for another with `ambit agent enrol NAME`")]
     Enrolment,
@@ -209,6 +212,7 @@ impl IssueError {
             IssueError::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
             IssueError::Revoked
             | IssueError::Standing(_)
+            | IssueError::Network
             | IssueError::Version
             | IssueError::Enrolment => (StatusCode::BAD_REQUEST, "unauthorized_client"),
             IssueError::Proof(CredentialError::NonceMissing | CredentialError::NonceStale) => {
@@ -259,6 +263,7 @@ impl IssueError {
             IssueError::Standing(code) | IssueError::SubjectRefused(code) => *code,
             IssueError::Version | IssueError::SubjectOutdated => Code::VersionChanged,
             IssueError::Enrolment => Code::CredentialInvalid,
+            IssueError::Network => Code::NetworkUnlisted,
             IssueError::Certificate | IssueError::CertificateKey | IssueError::RequestKey => {
                 Code::CredentialInvalid
             }
@@ -323,6 +328,7 @@ impl IssueError {
             IssueError::Standing(code) => code.slug(),
             IssueError::Version => "version",
             IssueError::Enrolment => "enrolment",
+            IssueError::Network => "network",
             IssueError::ProofMissing => "proof_missing",
             IssueError::ProofRepeated => "proof_repeated",
             IssueError::ProofReplayed => "proof_replayed",

@@ -8,7 +8,7 @@ use crate::{
     settings::Settings,
 };
 use identity::{CredentialError, Expected, Foreign, ForeignKeys, stated_issuer, verify_foreign};
-use model::{AgentName, Name, declared::Federated};
+use model::{AgentName, Name, Peer, declared::Federated};
 use std::{future::Future, pin::Pin, sync::Arc};
 
 /// The keys of a foreign issuer, or that they cannot be had now.
@@ -46,15 +46,17 @@ impl Candidate {
         self,
         directory: &dyn Directory,
         settings: &Settings,
+        peer: Option<Peer>,
     ) -> Result<Client, IssueError> {
         let keys = directory.foreign_keys(&self.issuer, false).await?;
-        match self.check(&keys, directory, settings) {
+        let checked = match self.check(&keys, directory, settings) {
             Err(IssueError::Federated(CredentialError::UnknownKey { .. })) => {
                 let keys = directory.foreign_keys(&self.issuer, true).await?;
                 self.check(&keys, directory, settings)
             }
             checked => checked,
-        }
+        };
+        checked.map(|client| Client { peer, ..client })
     }
 
     fn check(
@@ -79,7 +81,7 @@ impl Candidate {
                         subject: token.subject().to_owned(),
                         single_use: token.single_use(),
                     };
-                    return Ok(Client { agent: self.agent.clone(), way });
+                    return Ok(Client { agent: self.agent.clone(), way, peer: None });
                 }
                 Ok(_) => {}
                 Err(error) => refused = IssueError::Federated(error),

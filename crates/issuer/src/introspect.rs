@@ -4,13 +4,13 @@
 //! the answer of a token that never was.
 
 use crate::{
+    authenticate::Shown,
     delegate::{is_standing, subjects_of},
     error::IssueError,
     issue::Issuer,
     record::IntrospectedRecord,
 };
-use http::HeaderMap;
-use identity::{Certificate, Verified};
+use identity::Verified;
 use ledger::subject_digest;
 
 /// The whole answer where nothing is to be told (RFC 7662 §2.2).
@@ -20,7 +20,7 @@ impl Issuer {
     /// Answers `POST /oauth/introspect`. The client's assertion is used up by the record of the question.
     pub(crate) async fn introspect(
         &self,
-        shown: (&HeaderMap, Option<&Certificate>),
+        shown: Shown<'_>,
         body: &[u8],
     ) -> Result<Vec<u8>, IssueError> {
         let (form, client) = self.admit(shown, body).await?;

@@ -1,7 +1,7 @@
 //! Issues a token: authenticate, decide, mint, record durably, hand out.
 
 use crate::{
-    authenticate::{Client, Way, authenticate},
+    authenticate::{Client, Shown, Way, authenticate},
     decide::{Binding, Decided, Wish, decide},
     directory::Directory,
     error::IssueError,
@@ -74,7 +74,7 @@ impl Issuer {
     /// Issues a token without an assertion, for `ambit token` on `control.sock`. The checks are the
     /// same but for the client's authentication, which is the socket's: mode 0600 and peer uid.
     pub async fn issue(&self, request: LocalRequest) -> Result<Issued, IssueError> {
-        let client = Client { agent: request.agent, way: Way::Control };
+        let client = Client { agent: request.agent, way: Way::Control, peer: None };
         let binding = request.bind_to.map_or(Binding::None, Binding::Key);
         let (resource, task) = (request.resource, request.task);
         let wish = Wish { resource, task, version: None, binding, actions: None, parent: None };
@@ -82,12 +82,8 @@ impl Issuer {
     }
 
     /// Answers `POST /oauth/token`.
-    pub(crate) async fn token(
-        &self,
-        (headers, certificate): (&HeaderMap, Option<&Certificate>),
-        body: &[u8],
-    ) -> Result<Issued, IssueError> {
-        let (form, client) = self.admit((headers, certificate), body).await?;
+    pub(crate) async fn token(&self, shown: Shown<'_>, body: &[u8]) -> Result<Issued, IssueError> {
+        let (form, client) = self.admit(shown, body).await?;
         let wish = match self.read_wish(&client, &form) {
             Ok(wish) => wish,
             Err(error) => {
@@ -96,7 +92,7 @@ impl Issuer {
                 return Err(self.refuse(client, None, error, operation).await);
             }
         };
-        match self.read_binding(headers, certificate) {
+        match self.read_binding(shown.headers, shown.certificate) {
             Ok(binding) => {
                 let wish = Wish { binding, ..wish };
                 match self.directory.client(&client.agent) {
@@ -143,14 +139,14 @@ impl Issuer {
     /// Reads and authenticates a request. A stranger is counted, not recorded.
     pub(crate) async fn admit(
         &self,
-        shown: (&HeaderMap, Option<&Certificate>),
+        shown: Shown<'_>,
         body: &[u8],
     ) -> Result<(Form, Client), IssueError> {
         let directory = self.directory.as_ref();
-        let form = Form::read(shown.0, body).inspect_err(|error| self.count(error))?;
+        let form = Form::read(shown.headers, body).inspect_err(|error| self.count(error))?;
         let foreign = Candidate::of(directory, &form);
-        let client = match foreign.filter(|_| !shown.0.contains_key(header::AUTHORIZATION)) {
-            Some(foreign) => foreign.authenticate(directory, &self.settings).await,
+        let client = match foreign.filter(|_| !shown.headers.contains_key(header::AUTHORIZATION)) {
+            Some(foreign) => foreign.authenticate(directory, &self.settings, shown.peer).await,
             None => authenticate(directory, &self.settings, shown, &form),
         };
         Ok((form, client.inspect_err(|error| self.count(error))?))

@@ -1,18 +1,13 @@
 //! Revokes a client's own token (RFC 7009).
 
-use crate::{error::IssueError, issue::Issuer, record::RevokedRecord};
-use http::HeaderMap;
-use identity::{Certificate, Verified};
+use crate::{authenticate::Shown, error::IssueError, issue::Issuer, record::RevokedRecord};
+use identity::Verified;
 
 impl Issuer {
     /// Answers `POST /oauth/revoke`. `Ok` says that the token is of no use any more, or never was:
     /// an unknown, foreign or expired token is no error (RFC 7009 §2.2), and another client's is
     /// left alone without a word. A token that is revoked is so when this returns.
-    pub(crate) async fn revoke(
-        &self,
-        shown: (&HeaderMap, Option<&Certificate>),
-        body: &[u8],
-    ) -> Result<(), IssueError> {
+    pub(crate) async fn revoke(&self, shown: Shown<'_>, body: &[u8]) -> Result<(), IssueError> {
         let (form, client) = self.admit(shown, body).await?;
         let token = match form.require("token") {
             Ok(token) => token,

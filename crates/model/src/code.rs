@@ -76,6 +76,9 @@ codes! {
     /// The connection comes from a process of the gate's own user.
     SameUser = "AMB1025" "same_user" "a program that runs as the gateway's own user is no agent" "run the agent as another user of the operating system";
 
+    /// The connection comes from a network that is not listed for the agent.
+    NetworkUnlisted = "AMB1026" "network_unlisted" "this credential does not work from this network" "call from a network that is listed for this agent; a person lists them in `credentials: networks`";
+
     /// The action does not exist for this agent (also said of actions that do not exist at all).
     NotInCatalog = "AMB2001" "not_in_catalog" "Unknown tool" "use only tools that are listed";
     /// The arguments do not fit the action's schema.
@@ -125,6 +128,9 @@ codes! {
 
     /// A draft may do low things only.
     DraftLimited = "AMB3020" "draft_limited" "a draft may use low actions only" "do not retry; a person reviews the agent first";
+
+    /// The token is bound to nothing, and the action is high.
+    BearerCapped = "AMB3021" "bearer_capped" "a token that is bound to no key reaches no high action, whatever was approved" "do not retry with this token; come in through `ambit bridge`, or ask a person for `proof: dpop` or `proof: mtls`";
 
     /// The entry could not be written.
     Unrecorded = "AMB4001" "unrecorded" "the action could not be recorded, so nothing was executed" "try again in a few seconds";

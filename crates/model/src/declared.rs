@@ -7,6 +7,7 @@ pub use humans::{HumanIssuer, Orchestrator, Shown};
 use crate::{
     action::{Effect, RiskTier, Sink},
     name::{ActionId, AgentName, Name, PartyName, UpstreamName, UserName},
+    network::Network,
     spiffe::SpiffeId,
     time::{Duration, Timestamp},
 };
@@ -108,6 +109,8 @@ pub struct Credentials {
     pub spiffe_id: Option<SpiffeId>,
     /// The workloads of foreign issuers that it is.
     pub federated: Vec<Federated>,
+    /// The networks that its requests may come from; empty: any.
+    pub networks: Vec<Network>,
 }
 
 /// A workload as a foreign issuer names it. Everything is compared whole.
@@ -134,6 +137,7 @@ impl Default for Credentials {
             max_age: None,
             spiffe_id: None,
             federated: Vec::new(),
+            networks: Vec::new(),
         }
     }
 }

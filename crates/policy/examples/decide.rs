@@ -165,6 +165,7 @@ fn facts() -> Facts {
         within: Vec::new(),
         approval: None,
         edge: "mcp",
+        uncapped: false,
     }
 }
 

@@ -343,6 +343,10 @@ fn credentials(declared: &Credentials) -> Value {
         members
             .push(("federated", Value::Array(declared.federated.iter().map(federated).collect())));
     }
+    if !declared.networks.is_empty() {
+        let networks = declared.networks.iter().map(|network| Value::from(network.to_string()));
+        members.push(("networks", Value::Array(networks.collect())));
+    }
     Value::Object(Object::try_from_members(members).unwrap_or_default())
 }
 

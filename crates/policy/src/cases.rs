@@ -5,7 +5,7 @@ use crate::explain::{Explanation, why};
 use crate::facts::{Facts, Subject};
 use crate::task::{TaskFacts, Trigger};
 use canonical::{Limits, Value};
-use model::declared::Case;
+use model::declared::{Case, Proof};
 use model::{
     ActionId, AgentName, Code, Decision, Duration, EntryId, Name, OpenedBy, TaskId, Timestamp,
     TraceId, UserName,
@@ -52,10 +52,12 @@ impl Compiled {
         if let Some(explanation) = self.missing(&question.agent, &question.action) {
             return explanation;
         }
-        let version = self.agent(&question.agent).map(|agent| agent.version);
-        let slice =
-            version.and_then(|version| Some((version, self.slice(&version, &question.action)?)));
-        let Some((version, slice)) = slice else {
+        let slice = self.agent(&question.agent).and_then(|agent| {
+            // What is declared is what it can be sure to show.
+            let bound = agent.declared.credentials.proof != Proof::None;
+            Some((agent.version, bound, self.slice(&agent.version, &question.action)?))
+        });
+        let Some((version, bound, slice)) = slice else {
             return refused(Code::NotInCatalog, "the action does not exist for this agent");
         };
         let call = match slice.look_up(question.arguments.clone()) {
@@ -66,6 +68,7 @@ impl Compiled {
         let task = question.intent.as_ref().map(|intent| task(question, intent, now));
         let subject = Subject {
             task: task.as_ref().map(|task| task.id),
+            bound,
             ..Subject::assumed(question.agent.clone(), version, user.clone())
         };
         let people = &self.declared().people;
@@ -83,6 +86,7 @@ impl Compiled {
                 model::declared::UpstreamKind::Mcp => "mcp",
                 model::declared::UpstreamKind::Http => "http",
             },
+            uncapped: false,
         };
         why(self, &subject, &call, &facts)
     }

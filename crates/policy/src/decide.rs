@@ -10,7 +10,7 @@ use canonical::Value;
 use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
 use identity::Actor;
 use model::declared::Before;
-use model::{Code, Decision, Name};
+use model::{Code, Decision, Name, RiskTier};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -135,9 +135,33 @@ pub(crate) fn evaluate_with(
         }
     }
     match passes(set, subject, call, facts) {
-        Ok((first, second)) => required(call, facts, rule(slice, facts, &first, second.as_ref())),
+        Ok((first, second)) => {
+            let ruling = rule(slice, facts, &first, second.as_ref());
+            capped(subject, call, facts, required(call, facts, ruling))
+        }
         Err(note) => Ruling::undecidable(note),
     }
+}
+
+/// What nobody proves to hold never reaches `high`: it is refused and not asked, whatever was approved, and an agent
+/// that is observed does not pass either (S19).
+fn capped(subject: &Subject, call: &Call, facts: &Facts, ruling: Ruling) -> Ruling {
+    let high = match call.entry().action.risk {
+        RiskTier::High | RiskTier::Prohibited => true,
+        RiskTier::Low | RiskTier::Medium => false,
+    };
+    let stays = ruling.decision == Decision::Deny && !call.slice().agent.observes(facts.now);
+    if subject.bound || facts.uncapped || !high || stays {
+        return ruling;
+    }
+    let reason = Reason {
+        id: "guard.bearer".to_owned(),
+        path: crate::GENERATED_PATH.to_owned(),
+        line: 0,
+        sentence: "a token that is bound to no key reaches no high action".to_owned(),
+    };
+    let note = "the token is bound to nothing";
+    Ruling { reasons: vec![reason], ..Ruling::deny(Code::BearerCapped, note) }
 }
 
 /// A call that nothing else denies is denied if something is missing that its action requires.

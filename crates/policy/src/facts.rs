@@ -31,7 +31,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// An agent's current version acting for someone or itself, as `check` and `tests:` ask it.
+    /// An agent's current version acting for someone or itself, with a token that is bound.
     #[must_use]
     pub fn assumed(agent: AgentName, version: Digest, user: Option<UserName>) -> Subject {
         Subject {
@@ -41,7 +41,7 @@ impl Subject {
             user,
             task: None,
             token: None,
-            bound: false,
+            bound: true,
             chain: Vec::new(),
         }
     }
@@ -92,6 +92,8 @@ pub struct Facts {
     pub approval: Option<Approval>,
     /// Through which door: `mcp` or `http`.
     pub edge: &'static str,
+    /// Whether a token that is bound to nothing reaches `high`: in the twin of a test alone, whose records do not say it.
+    pub uncapped: bool,
 }
 
 /// A human's yes to one action.
@@ -169,6 +171,7 @@ impl Facts {
             within: within(value)?,
             approval: present("approval").map(Approval::from_value).transpose()?,
             edge: members.read("edge", edge)?,
+            uncapped: false,
         })
     }
 

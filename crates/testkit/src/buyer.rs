@@ -68,6 +68,13 @@ impl Buyer {
         Ok(Buyer { agent, key, front, client, nonce })
     }
 
+    /// The same agent, whose connections come from this address.
+    pub fn coming_from(self, address: std::net::IpAddr) -> Result<Buyer> {
+        let client = reqwest::Client::builder().local_address(address);
+        let client = client.timeout(std::time::Duration::from_secs(30)).build()?;
+        Ok(Buyer { client, ..self })
+    }
+
     /// A client assertion that was never used.
     pub fn assertion(&self) -> Result<String> {
         let header =

@@ -18,7 +18,8 @@ fn declared(address: &str) -> String {
     format!(
         "version: 1\nhumans: {{ people: {{ ana: {{ groups: [it] }} }} }}\n\
          agents:\n  copilot:\n    purpose: Answer\n    owner: group:it\n    boundary: all\n    credentials: {{ proof: none }}\n  \
-         other:\n    purpose: Answer too\n    owner: group:it\n    boundary: all\n    only: [crm.look]\n    credentials: {{ proof: none }}\n\
+         other:\n    purpose: Answer too\n    owner: group:it\n    boundary: all\n    only: [crm.look]\n    credentials: {{ proof: none }}\n  \
+         payer:\n    purpose: Pay\n    owner: group:it\n    boundary: all\n\
          upstreams:\n  crm:\n    http: http://{address}\n    credential: env:AMBIT_SECRET_CRM\n    actions:\n      \
          look: {{ route: GET /fast, effect: read, risk: low }}\n      \
          mail: {{ route: POST /mail, effect: send, risk: medium }}\n      \
@@ -35,12 +36,19 @@ fn home(address: &str) -> Result<Home> {
 }
 
 fn call(home: &Home, agent: &str, token: &str, method: &str, path: &str) -> Result<(u16, String)> {
+    let method: reqwest::Method = method.parse()?;
+    let url = format!("{}{path}", home.http_door("crm"));
+    answered(agent, |client| client.request(method, url).bearer_auth(token))
+}
+
+fn answered(
+    agent: &str,
+    request: impl FnOnce(&reqwest::Client) -> reqwest::RequestBuilder,
+) -> Result<(u16, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let url = format!("{}{path}", home.http_door("crm"));
-        let request = reqwest::Client::new().request(method.parse()?, url).bearer_auth(token);
-        let request = if method == "POST" { request.json(&serde_json::json!({})) } else { request };
-        let answer = request.send().await.with_context(|| format!("{agent} {path}"))?;
+        let request = request(&reqwest::Client::new());
+        let answer = request.send().await.with_context(|| format!("a call of {agent}"))?;
         Ok((answer.status().as_u16(), answer.text().await?))
     })
 }
@@ -177,10 +185,14 @@ fn traces_are_filtered_and_followed_and_a_handle_is_explained() -> Result<()> {
     let wrong = home.command(&["trace", "list", "--since", "yesterday"])?;
     ensure!(wrong.status.code() == Some(2), "{}", String::from_utf8_lossy(&wrong.stderr));
 
-    let task = home.json(&["task", "open", "--agent", "copilot", "--intent", "pay"])?;
+    let task = home.json(&["task", "open", "--agent", "payer", "--intent", "pay"])?;
     let task = task["task"].as_str().context("a task")?.to_owned();
-    let token = home.token("copilot", &door, &["--task", &task])?;
-    let (status, body) = call(&home, "copilot", &token, "POST", "/transfers")?;
+    let token = home.token("payer", &door, &["--task", &task])?;
+    let proof = home.key("payer")?.prove("POST", &format!("{door}/transfers"), &token)?;
+    let (status, body) = answered("payer", |client| {
+        let request = client.post(format!("{door}/transfers")).json(&serde_json::json!({}));
+        request.header("authorization", format!("DPoP {token}")).header("dpop", proof)
+    })?;
     ensure!(status == 202, "{status} {body}");
     let asked: Value = serde_json::from_str(&body)?;
     let why = home.done(&["why", "--handle", asked["handle"].as_str().context("a handle")?])?;

@@ -114,7 +114,32 @@ impl Stage {
         terminal.wait_for("approved once", at, PATIENCE).map(drop)
     }
 
-    /// What happens to every run: allowed, denied, asked, and a tool hidden in its midst. The agent is another version
+    /// A `high` tool for who holds a key: asked, answered and done once.
+    fn pays(&mut self, run: &mut Run, name: &str) -> Result<()> {
+        let transfer = json!({ "to": "ana", "amount": 7, "nonce": name });
+        let told = run.call("transfer", transfer.clone())?;
+        ensure!(told.contains("ask_"), "{name}: {told}");
+        ensure!(self.transfers(name) == 0, "{name}: nothing before the answer");
+        self.say_yes(name)?;
+        let told = run.call("transfer", transfer)?;
+        ensure!(told.contains("transferred 7 to ana"), "{name}: {told}");
+        ensure!(self.transfers(name) == 1, "{name}: once");
+        Ok(())
+    }
+
+    /// The same for who shows a token that is bound to nothing: nobody is asked, and the way out is named.
+    fn pays_never(&mut self, run: &mut Run, name: &str) -> Result<()> {
+        let transfer = json!({ "to": "ana", "amount": 7, "nonce": name });
+        let told = run.call("transfer", transfer)?;
+        ensure!(
+            told.contains("bearer_capped") && told.contains("`ambit bridge`"),
+            "{name}: {told}"
+        );
+        ensure!(!told.contains("ask_") && self.transfers(name) == 0, "{name}: {told}");
+        Ok(())
+    }
+
+    /// What happens to every run: allowed, denied, and a tool hidden in its midst. The agent is another version
     /// then: a client with a token of its own is told that, a bridge renews and is told that there is no such tool.
     fn common(&mut self, run: &mut Run, name: &str, hidden: &str) -> Result<()> {
         let told = run.call("echo", json!({ "text": name }))?;
@@ -125,15 +150,6 @@ impl Stage {
         ensure!(told.contains("forbidden") && told.contains("Trace"), "{name}: {told}");
         let told = run.call("send_mail", outside)?;
         ensure!(told.contains("same call"), "{name}: a loop is told that it is one: {told}");
-
-        let transfer = json!({ "to": "ana", "amount": 7, "nonce": name });
-        let told = run.call("transfer", transfer.clone())?;
-        ensure!(told.contains("ask_"), "{name}: {told}");
-        ensure!(self.transfers(name) == 0, "{name}: nothing before the answer");
-        self.say_yes(name)?;
-        let told = run.call("transfer", transfer)?;
-        ensure!(told.contains("transferred 7 to ana"), "{name}: {told}");
-        ensure!(self.transfers(name) == 1, "{name}: once");
 
         self.show_mail("prohibited")?;
         let inside = json!({ "to": "ana@example", "subject": "s", "body": "b" });
@@ -149,6 +165,7 @@ impl Stage {
         let headers = vec![("Authorization".to_owned(), format!("Bearer {token}"))];
         let mut run = Run::begin(framework, &Way::Url(url, headers))?;
         ensure!(run.turn()? == Turn::Model(None), "{name} begins");
+        self.pays_never(&mut run, name)?;
         self.common(&mut run, name, "earlier version")?;
         self.finished(&mut run, name)
     }
@@ -157,6 +174,7 @@ impl Stage {
         let url = format!("{}/mcp/desk", self.door.base);
         let mut run = Run::begin(framework, &Way::Url(url, Vec::new()))?;
         ensure!(run.turn()? == Turn::Model(None), "{name} begins");
+        self.pays(&mut run, name)?;
         self.common(&mut run, name, "Unknown tool: send_mail")?;
 
         let began = Instant::now();

@@ -8,7 +8,7 @@ use issuer::{
     RegisteredClient, TaskGrant,
 };
 use model::{
-    ActionId, AgentName, Code, Digest, Name, SpiffeId, TaskId, Timestamp, UpstreamName,
+    ActionId, AgentName, Code, Digest, Name, RiskTier, SpiffeId, TaskId, Timestamp, UpstreamName,
     declared::{Agent, UpstreamKind},
 };
 use policy::TaskFacts;
@@ -48,6 +48,7 @@ impl Directory for App {
             proof: entry.declared.credentials.proof,
             workloads: self.workloads(name, &entry.declared).collect(),
             federated: entry.declared.credentials.federated.clone(),
+            networks: entry.declared.credentials.networks.clone(),
             ttl: entry.declared.credentials.ttl,
             aged: self.aged_keys(name, entry.declared.credentials.max_age),
             may_act: entry.declared.may_act.clone(),
@@ -126,6 +127,15 @@ impl Directory for App {
             }
         }
         all
+    }
+
+    fn is_high(&self, action: &ActionId) -> bool {
+        let world = self.gate.world();
+        // What is not in the catalog any more is reached by nobody.
+        world.compiled.entry(action).is_none_or(|entry| match entry.action.risk {
+            RiskTier::High | RiskTier::Prohibited => true,
+            RiskTier::Low | RiskTier::Medium => false,
+        })
     }
 
     fn is_revoked(&self, subject: &Digest) -> bool {

@@ -13,6 +13,8 @@ struct Operations {
     registry: Registry,
     observed: Gauge,
     aging: Gauge,
+    bearers: Gauge,
+    bearer_tokens: Gauge,
 }
 
 /// Serves until told to stop.
@@ -38,7 +40,19 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: Cancellati
         "Keys of agents past 80 % of their `max_age`, those that are refused by now included",
         aging.clone(),
     );
-    let state = Arc::new(Operations { app, registry, observed, aging });
+    let bearers = Gauge::default();
+    registry.register(
+        "ambit_bearer_agents",
+        "Agents whose tokens work for whoever holds them (`proof: none`)",
+        bearers.clone(),
+    );
+    let bearer_tokens = Gauge::default();
+    registry.register(
+        "ambit_bearer_tokens",
+        "Tokens that were shown at a door, have not ended, and work for whoever holds them",
+        bearer_tokens.clone(),
+    );
+    let state = Arc::new(Operations { app, registry, observed, aging, bearers, bearer_tokens });
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -66,6 +80,10 @@ async fn metrics(State(operations): State<Arc<Operations>>) -> Result<String, St
     operations.observed.set(observed);
     let aging = operations.app.aging_keys().len();
     operations.aging.set(i64::try_from(aging).unwrap_or(i64::MAX));
+    let bearers = crate::ops::bearers(&operations.app).len();
+    operations.bearers.set(i64::try_from(bearers).unwrap_or(i64::MAX));
+    let tokens = operations.app.gate.bearer_tokens();
+    operations.bearer_tokens.set(i64::try_from(tokens).unwrap_or(i64::MAX));
     let mut text = String::new();
     let encoded = prometheus_client::encoding::text::encode(&mut text, &operations.registry);
     encoded.map(|()| text).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)

@@ -10,7 +10,7 @@ use crate::{
 };
 use model::{
     ActionId, Name,
-    declared::{CredentialSource, Proof, Upstream, UpstreamKind},
+    declared::{CredentialSource, Upstream, UpstreamKind},
 };
 use serde_json::{Value, json};
 use std::{
@@ -357,7 +357,6 @@ fn accounts(app: &App, probes: &mut Probes) {
 }
 
 fn agents(app: &App, probes: &mut Probes) {
-    let world = app.gate.world();
     for (agent, until) in super::observed(app) {
         let fix = "`ambit report would` says what enforcing would refuse";
         probes.add(
@@ -367,20 +366,23 @@ fn agents(app: &App, probes: &mut Probes) {
             fix,
         );
     }
-    for name in world.compiled.agents() {
-        let bearer = world
-            .compiled
-            .agent(name)
-            .is_some_and(|entry| entry.declared.credentials.proof == Proof::None);
-        if bearer {
-            let fix = "use `proof: dpop` where its client can";
-            probes.add(
-                State::Warn,
-                "bearer tokens",
-                format!("tokens of agent `{name}` work for whoever holds them"),
-                fix,
-            );
-        }
+    let bearers = super::bearers(app);
+    for name in &bearers {
+        let fix = "use `ambit bridge`, or `proof: dpop` where its client can";
+        probes.add(
+            State::Warn,
+            "bearer tokens",
+            format!("tokens of agent `{name}` work for whoever holds them"),
+            fix,
+        );
+    }
+    let (tokens, calls) = (app.gate.bearer_tokens(), app.gate.metrics().bearer_calls());
+    if !bearers.is_empty() || tokens > 0 || calls > 0 {
+        let found = format!(
+            "{} agents, {tokens} live tokens that a door has seen, {calls} calls since the start",
+            bearers.len()
+        );
+        probes.add(State::Ok, "bearer use", found, "");
     }
     registered(app, probes);
     let frozen = super::holds::list(app);

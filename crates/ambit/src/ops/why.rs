@@ -309,6 +309,7 @@ fn facts(
         task: task(envelope, subject, subject_bytes).map(Arc::new),
         within: within(subject_bytes)?,
         approval: approval(envelope),
+        uncapped: false,
         edge: if text(envelope, "edge").as_deref() == Some("http") { "http" } else { "mcp" },
     })
 }

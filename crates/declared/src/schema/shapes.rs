@@ -29,6 +29,7 @@ const CALLS: &str = "^[1-9][0-9]*/([1-9][0-9]*)?[smhd]$";
 const ROUTE: &str = "^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\\S*$";
 const BEFORE: &str = "^(dry_run(:[A-Za-z_][A-Za-z0-9_-]{0,63})?|(pdp|webhook):[a-z0-9][a-z0-9_-]{0,62}|require:[A-Za-z_][A-Za-z0-9_-]{0,63})$";
 const AFTER: &str = "^(mask(:(/([^~/]|~0|~1)*)+)?|notify(:[a-z0-9][a-z0-9_-]{0,62})?|sample(:([1-9][0-9]?|100)%)?)$";
+const NETWORK: &str = "^[0-9a-f.:]+/[0-9]+$";
 const SPIFFE: &str = "^spiffe://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+$";
 const EXACT: &str = "^[^*?]+$";
 const ANY: &str = "";
@@ -243,7 +244,12 @@ pub(crate) static CREDENTIALS: Shape = Shape {
             Text(DURATION),
             "Age at which a key of the agent is refused; announced from 80 % of it on.",
         ),
-        later("networks", List(&Text(ANY)), "Networks that a bearer may come from."),
+        key(
+            "networks",
+            Optional,
+            List(&Text(NETWORK)),
+            "Networks (CIDR) that its requests come from, as the socket says it; any if absent.",
+        ),
     ],
     renamed: &[("bound", "proof"), ("with", "proof"), ("expires", "ttl")],
     rest: None,

@@ -111,6 +111,7 @@ fn verify_at(
         token: credential.token(),
         proof: credential.proof.as_deref(),
         certificate: credential.certificate(),
+        peer: credential.peer(),
         method: &credential.method,
         url: &credential.url,
         audience: address,
@@ -144,6 +145,13 @@ fn believed(
 pub(crate) struct Believed {
     keys: Arc<VerificationKeys>,
     token: Arc<Verified>,
+}
+
+impl Believed {
+    /// Whether it works for whoever holds it, at this time.
+    pub(crate) fn is_bearer(&self, now: model::Timestamp) -> bool {
+        self.token.bound_to().is_none() && self.token.expires() > now
+    }
 }
 
 /// An authenticated request that is no action, taken or refused.

@@ -3,7 +3,7 @@
 use super::task::{self, Tasks};
 use crate::{ActionRequest, Gate, Refusal, World, settle};
 use identity::Actor;
-use model::{Ancestor, Code, Digest, Name, UpstreamName};
+use model::{Ancestor, Code, Digest, Name, UpstreamName, network};
 use policy::{TaskFacts, everything, subject_digest};
 use std::sync::Arc;
 
@@ -57,6 +57,9 @@ pub(crate) fn standing(
     let Some(current) = world.compiled.agent(actor.agent()) else {
         return Err(Code::CredentialInvalid);
     };
+    if !network::admits(&current.declared.credentials.networks, actor.peer()) {
+        return Err(Code::NetworkUnlisted);
+    }
     stopped(gate, current, actor, upstream).map_err(|code| match code {
         // Whom the registry stopped is told so.
         Code::Revoked => world.registry.refused(actor.agent(), gate.clock.now()).unwrap_or(code),

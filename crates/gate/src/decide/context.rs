@@ -28,5 +28,6 @@ pub fn context(
         within: tasks.within,
         approval: None,
         edge: request.edge.as_str(),
+        uncapped: !gate.settings.guards.bearer,
     }
 }

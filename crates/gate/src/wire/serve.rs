@@ -11,6 +11,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use identity::Certificate;
+use model::Peer;
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -46,6 +47,7 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, tls: Option<Arc<Tls>>
             others: Arc::clone(&others),
             watcher: graceful.watcher(),
             certificate: None,
+            peer: Peer::new(peer.ip()),
             same_user: false,
         };
         let tls = tls.clone();
@@ -69,6 +71,8 @@ struct Visit {
     others: Others,
     watcher: Watcher,
     certificate: Option<Arc<Certificate>>,
+    /// Where it comes from.
+    peer: Peer,
     /// Whether it comes from a process of the gate's own user, which is answered one thing only.
     same_user: bool,
 }
@@ -92,12 +96,13 @@ impl Visit {
     }
 
     async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Visit { gate, others, watcher, certificate, same_user } = self;
+        let Visit { gate, others, watcher, certificate, peer, same_user } = self;
         let began = Arc::new(Notify::new());
         let service = {
             let began = Arc::clone(&began);
             hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 began.notify_one();
+                request.extensions_mut().insert(peer);
                 if let Some(certificate) = &certificate {
                     request.extensions_mut().insert(Arc::clone(certificate));
                 }

@@ -245,6 +245,7 @@ fn a_bound_token_asks_for_its_certificate() {
             token,
             proof: (scheme == Scheme::Dpop).then_some("e30.e30.e30"),
             certificate,
+            peer: None,
             nonces: identity::Nonces::None,
             method: "POST",
             url: DOOR,

@@ -287,6 +287,7 @@ impl Shown {
             token: &self.token,
             proof,
             certificate: None,
+            peer: None,
             method: "POST",
             url: DOOR,
             audience: DOOR,

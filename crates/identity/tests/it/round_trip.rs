@@ -64,6 +64,7 @@ fn check(issuer_algorithm: Algorithm, agent_algorithm: Algorithm) {
         token: &token,
         proof: Some(&proof),
         certificate: None,
+        peer: None,
         method: "POST",
         url: DOOR,
         audience: DOOR,

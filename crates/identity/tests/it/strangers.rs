@@ -37,6 +37,7 @@ fn check(case: &Value) {
         token,
         proof: Some(proof),
         certificate: None,
+        peer: None,
         method: "POST",
         url: DOOR,
         audience: DOOR,

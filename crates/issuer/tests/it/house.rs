@@ -134,6 +134,10 @@ impl Directory for Fake {
         all.filter(|action| upstream.is_none_or(|one| action.upstream == *one)).cloned().collect()
     }
 
+    fn is_high(&self, action: &ActionId) -> bool {
+        &*action.operation == "pay"
+    }
+
     fn is_revoked(&self, subject: &Digest) -> bool {
         self.world.lock().unwrap().revoked.contains(subject)
     }
@@ -231,6 +235,7 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
         may_act: Vec::new(),
         aged: BTreeSet::new(),
         federated: Vec::new(),
+        networks: Vec::new(),
         workloads: [TrustDomain::new(DOMAIN).unwrap().agent(&name(agent))].into(),
         version: Digest([5; 32]),
         owner: PartyName::parse("group:it").unwrap(),

@@ -8,7 +8,7 @@ use model::declared::{
     Federated, Governance, Hook, Intent, Proof, Upstream,
 };
 use model::manifest::Review;
-use model::{Duration, Name, PartyName};
+use model::{Duration, Name, Network, PartyName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
@@ -78,11 +78,22 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
         entries.map(shown).collect::<Vec<_>>().join(", ")
     };
     found.compare("federated", name, (&shown(a), &shown(b)), widens);
+    networks(name, (&a.credentials.networks, &b.credentials.networks), found);
     longer("ttl", name, (a.credentials.ttl, b.credentials.ttl), found);
     let until = |agent: &Agent| or_none(agent.observe_until.as_ref());
     let later = b.observe_until > a.observe_until;
     found.compare("observe_until", name, (&until(a), &until(b)), Direction::growing(later));
     governance(name, &a.governance, &b.governance, found);
+}
+
+fn networks(name: &Name, (a, b): (&[Network], &[Network]), found: &mut Found) {
+    let shown = |all: &[Network]| match all {
+        [] => "any".to_owned(),
+        all => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let inside = |network: &Network| a.iter().any(|before| before.covers(network));
+    let wider = !a.is_empty() && (b.is_empty() || !b.iter().all(inside));
+    found.compare("networks", name, (&shown(a), &shown(b)), Direction::growing(wider));
 }
 
 fn governance(name: &Name, a: &Governance, b: &Governance, found: &mut Found) {

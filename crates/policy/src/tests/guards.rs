@@ -282,3 +282,36 @@ fn a_permit_by_hand_grants_no_high_action() {
         assert_eq!(attempt(agent, id).outcome(compiled), expected, "{id}");
     }
 }
+
+#[test]
+fn what_nobody_proves_to_hold_never_reaches_high() {
+    let mut world = World::new();
+    let rules: &[&str] = &["default"];
+    let pay = attempt("cashier", "payments.transfer");
+    let check = |world: &World, one: &Try, bound: bool, uncapped: bool, expected: &str| {
+        let compiled = &world.compile();
+        let subject = crate::Subject { bound, ..one.subject(compiled) };
+        let facts = crate::Facts { uncapped, ..one.facts(compiled) };
+        let ruling = crate::evaluate(&subject, &one.call(compiled).unwrap(), &facts);
+        assert_eq!(outcome(&ruling), expected);
+        // Observing an agent lets pass what has no note.
+        assert_eq!(ruling.note.is_some(), ruling.code == Some(model::Code::BearerCapped));
+    };
+    let capped = "deny bearer_capped: guard.bearer";
+    check(&world, &pay, true, false, "ask default: guard.high");
+    check(&world, &pay, false, false, capped);
+    check(&world, &pay, false, true, "ask default: guard.high");
+    let approved = pay.approved(&["guard.high"], rules);
+    check(&world, &approved, true, false, "allow");
+    check(&world, &approved, false, false, capped);
+    check(&world, &approved, false, true, "allow");
+    let medium = attempt("cashier", "payments.quote");
+    check(&world, &medium, false, false, "allow");
+
+    // What another guard denies stays its denial, but for an agent that is observed, who would pass.
+    let other = attempt("cashier", "payments.transfer").user(Some("eve"));
+    check(&world, &other, false, false, "deny user_not_served: guard.users");
+    let agent = world.declared.agents.get_mut(&name("cashier")).unwrap();
+    agent.observe_until = Some(super::world::NOW.after(model::Duration::seconds(60)));
+    check(&world, &other, false, false, capped);
+}

@@ -54,6 +54,7 @@ fn actor(compiled: &Compiled, one: &Try) -> Actor {
         token: &token,
         proof: Some(&proof),
         certificate: None,
+        peer: None,
         method: "POST",
         url: DOOR,
         audience: DOOR,

@@ -409,6 +409,7 @@ impl Try {
             within: Vec::new(),
             approval: self.approval.clone(),
             edge: "mcp",
+            uncapped: false,
         }
     }
 

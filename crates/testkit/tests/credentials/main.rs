@@ -2,6 +2,7 @@
 //! stands beside a twin that differs in that one thing and goes through; the upstream's own log is the oracle.
 #![cfg(test)]
 
+mod bearers;
 mod certificates;
 mod federated;
 mod peers;

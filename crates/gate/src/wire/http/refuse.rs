@@ -80,6 +80,8 @@ fn status(code: Code) -> StatusCode {
         | Code::VersionUnreviewed
         | Code::EnvironmentMismatch
         | Code::SameUser
+        | Code::NetworkUnlisted
+        | Code::BearerCapped
         | Code::DraftLimited
         | Code::Frozen
         | Code::DefinitionChanged

@@ -51,6 +51,8 @@ const fn telling(code: Code) -> Telling {
         | Code::VersionUnreviewed
         | Code::EnvironmentMismatch
         | Code::SameUser
+        | Code::NetworkUnlisted
+        | Code::BearerCapped
         | Code::DraftLimited
         | Code::Frozen
         | Code::ArgumentsInvalid
