@@ -12,12 +12,13 @@ mod reach;
 mod stdio;
 mod told;
 
-use crate::{app, cli, exit::Exit, output::Output};
+use crate::{app, cli, exit::Exit, limits, output::Output};
 use anyhow::Context as _;
 use conversation::Conversation;
 use holder::{Holder, Own};
 use model::{Name, TaskId};
-use std::{net::SocketAddr, sync::Arc};
+use reach::Reach;
+use std::{io::Read as _, net::SocketAddr, sync::Arc};
 
 pub(crate) use holder::read_key;
 pub(crate) use launch::run as launch;
@@ -57,11 +58,27 @@ fn hold(who: &cli::Who) -> anyhow::Result<Holder> {
     let task = who.task.as_deref().map(|text| {
         TaskId::parse(text).with_context(|| format!("`{text}` is not a task: write `tsk_…`"))
     });
-    let own = match &who.key {
-        None => None,
-        Some(file) => Some(Own { key: enrol::read(file)?, base: gate_of(who)? }),
+    let base = gate_of(who)?;
+    let own = match (&who.key, &who.assertion) {
+        (None, None) => None,
+        (Some(file), _) => Some(Own { key: enrol::read(file)?, base, assertion: None }),
+        (None, Some(file)) => {
+            Some(Own { key: enrol::drawn()?, base, assertion: Some(file.clone()) })
+        }
     };
-    Ok(Holder::new(agent, who.data.data.clone(), task.transpose()?, own))
+    Ok(Holder::new(agent, who.data.data.clone(), task.transpose()?, own, reach(who)?))
+}
+
+/// The way to the gate, which shows a certificate if it speaks TLS.
+fn reach(who: &cli::Who) -> anyhow::Result<Reach> {
+    let Some(file) = &who.ca else {
+        return Reach::new(None).map_err(anyhow::Error::msg);
+    };
+    let place = file.display();
+    let mut pem = Vec::new();
+    let opened = std::fs::File::open(file).with_context(|| format!("`{place}` cannot be read"))?;
+    opened.take(limits::BRIDGE_AUTHORITIES_BYTES).read_to_end(&mut pem)?;
+    Reach::new(Some(&pem)).map_err(|why| anyhow::anyhow!("`{place}` (`--ca`): {why}"))
 }
 
 /// Where the gate is, as `--gate` says it.
@@ -69,7 +86,20 @@ fn gate_of(who: &cli::Who) -> anyhow::Result<Option<String>> {
     let Some(text) = &who.gate else { return Ok(None) };
     let base = text.trim_end_matches('/');
     let url = url::Url::parse(base).ok().filter(|url| url.origin().ascii_serialization() == base);
-    url.with_context(|| format!("`{text}` is no gate: write `http://127.0.0.1:8400`"))?;
+    let url = url.with_context(|| {
+        format!("`{text}` is no gate: write `https://gate.example:8400` or `http://127.0.0.1:8400`")
+    })?;
+    let is_loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    // A proof binds method, URL and token, and not the body: that is left to TLS.
+    anyhow::ensure!(
+        url.scheme() == "https" || is_loopback,
+        "`{text}` would carry tokens over the network in the clear: write `https://…`"
+    );
     Ok(Some(base.to_owned()))
 }
 

@@ -467,11 +467,24 @@ pub(crate) struct Who {
     #[arg(long, value_name = "TASK")]
     pub(crate) task: Option<String>,
     /// The file with this instance's own key, as `ambit bridge --enrol` left it (default: the key that `dev` made)
-    #[arg(long, value_name = "FILE", env = "AMBIT_AGENT_KEY")]
+    #[arg(long, value_name = "FILE", env = "AMBIT_AGENT_KEY", group = "own")]
     pub(crate) key: Option<PathBuf>,
+    /// The file where the platform keeps its token for this workload (`federated:`), read anew for each access token; the
+    /// proofs are then signed with a key that is never written down
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AMBIT_AGENT_ASSERTION",
+        group = "own",
+        requires = "gate"
+    )]
+    pub(crate) assertion: Option<PathBuf>,
     /// Where the gate is (default: what the data directory says)
-    #[arg(long, value_name = "URL", env = "AMBIT_GATE", requires = "key")]
+    #[arg(long, value_name = "URL", env = "AMBIT_GATE", requires = "own")]
     pub(crate) gate: Option<String>,
+    /// The authority of the gate's certificate, PEM (default: those of the platform)
+    #[arg(long, value_name = "FILE", env = "AMBIT_GATE_CA")]
+    pub(crate) ca: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataDir,
 }

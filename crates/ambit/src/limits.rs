@@ -123,6 +123,10 @@ pub(crate) const BRIDGE_SILENCE: Duration = Duration::from_secs(60);
 pub(crate) const BRIDGE_TOKEN: Duration = Duration::from_secs(5);
 /// Longest answer of the token endpoint; a token is below 2 KiB.
 pub(crate) const BRIDGE_TOKEN_BYTES: usize = 64 * 1024;
+/// Longest token of the platform's that a bridge reads: theirs are below 4 KiB.
+pub(crate) const BRIDGE_ASSERTION_BYTES: u64 = 64 * 1024;
+/// Longest file of authorities that a bridge reads: a platform's own is about 250 KiB.
+pub(crate) const BRIDGE_AUTHORITIES_BYTES: u64 = 4 * 1024 * 1024;
 /// How long the control socket may take.
 pub(crate) const BRIDGE_CONTROL: Duration = Duration::from_secs(1);
 /// Longest message between client and gate, as of one frame at the gate's upstreams.

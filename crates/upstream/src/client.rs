@@ -7,9 +7,11 @@ mod courier;
 mod destination;
 mod discovery;
 mod headers;
+mod https;
 
 pub use body::Body;
 pub use courier::{Courier, Message};
+pub use https::{Https, https};
 
 use crate::{Departure, Fault, UpstreamCredential, limits, local::Locals};
 use bytes::Bytes;

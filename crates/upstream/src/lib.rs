@@ -25,7 +25,7 @@ pub use broker::{
     Broker, BrokerError, Environment, Given, Lookout, UpstreamCredential, Vault, check_secret,
     wanted,
 };
-pub use client::{Body, Client, Courier, HttpRequest, Message, Settings, SetupError};
+pub use client::{Body, Client, Courier, HttpRequest, Https, Message, Settings, SetupError, https};
 pub use departure::Departure;
 pub use fault::{Blame, Fault};
 pub use issuers::{IssuerError, Issuers, Need};

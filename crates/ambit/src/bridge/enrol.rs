@@ -3,6 +3,7 @@
 use super::{
     gate_of,
     holder::{DPOP, Holder, Own, read_key, secret, wants_nonce},
+    reach,
     reach::Trouble,
 };
 use crate::{app, cli, exit::Exit, limits, output::Output, views};
@@ -31,8 +32,8 @@ pub(super) async fn enrol(who: &cli::Who, code: &str, output: &Output) -> anyhow
     let file = who.key.as_deref().context("say with `--key FILE` where the key is to be kept")?;
     let key = make(file)?;
     let public = String::from_utf8(key.public().jwk())?;
-    let own = Some(Own { key, base: gate_of(who)? });
-    let holder = Holder::new(agent, who.data.data.clone(), None, own);
+    let own = Some(Own { key, base: gate_of(who)?, assertion: None });
+    let holder = Holder::new(agent, who.data.data.clone(), None, own, reach(who)?);
     match holder.enrol(code, &public).await {
         Ok(enrolled) => {
             output.answer(&enrolled, views::members)?;
@@ -48,14 +49,19 @@ pub(super) async fn enrol(who: &cli::Who, code: &str, output: &Output) -> anyhow
 
 /// A new key in a file that only this user reads.
 fn make(file: &Path) -> anyhow::Result<AgentKey> {
-    let mut random = Zeroizing::new([0_u8; 32]);
-    app::SystemEntropy.fill(random.as_mut_slice());
-    let key = AgentKey::from_random(Algorithm::EdDsa, &random)?;
+    let key = drawn()?;
     let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     let mut opened = opened.with_context(|| format!("`{}` cannot be made", file.display()))?;
     opened.write_all(key.private_jwk().as_bytes())?;
     opened.sync_all()?;
     Ok(key)
+}
+
+/// A new key.
+pub(super) fn drawn() -> anyhow::Result<AgentKey> {
+    let mut random = Zeroizing::new([0_u8; 32]);
+    app::SystemEntropy.fill(random.as_mut_slice());
+    Ok(AgentKey::from_random(Algorithm::EdDsa, &random)?)
 }
 
 /// A key that was kept.

@@ -18,6 +18,7 @@ use model::{AgentName, Duration, TaskId, Timestamp};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
+    io::Read as _,
     path::PathBuf,
     sync::{Arc, Mutex as Lock, PoisonError},
 };
@@ -34,6 +35,8 @@ pub(super) struct Holder {
     task: Option<TaskId>,
     /// Where the gate is, whatever the data directory says.
     fixed: Option<String>,
+    /// Where the platform keeps its token for this workload, if it vouches for it.
+    assertion: Option<PathBuf>,
     reach: Reach,
     /// The gate's last nonce, and until when it is sure to be taken.
     nonce: Lock<Option<(String, Timestamp)>>,
@@ -48,6 +51,8 @@ pub(super) struct Holder {
 pub(super) struct Own {
     pub(super) key: AgentKey,
     pub(super) base: Option<String>,
+    /// The file with the token by which the platform names this workload; the key then proves possession alone.
+    pub(super) assertion: Option<PathBuf>,
 }
 
 /// What a token is good for: one door, and one task or none.
@@ -69,13 +74,18 @@ impl Holder {
         data: PathBuf,
         task: Option<TaskId>,
         own: Option<Own>,
+        reach: Reach,
     ) -> Holder {
-        let (key, fixed) = own.map_or((None, None), |own| (Some(Arc::new(own.key)), own.base));
+        let (key, fixed, assertion) = match own {
+            None => (None, None, None),
+            Some(own) => (Some(Arc::new(own.key)), own.base, own.assertion),
+        };
         Holder {
             agent,
             data,
             task,
-            reach: Reach::new(),
+            assertion,
+            reach,
             nonce: Lock::default(),
             key: Mutex::new(key),
             base: Mutex::new(None),
@@ -214,15 +224,7 @@ impl Holder {
         let base = self.base().await?;
         let endpoint = format!("{base}/oauth/token");
         let now = SystemClock.now();
-        let assertion = key.assertion(&AssertionClaims {
-            agent: &self.agent,
-            audience: &endpoint,
-            jti: &random_hex(),
-            issued: now,
-            expires: now.after(Duration::seconds(60)),
-        });
-        let assertion = assertion.map_err(|error| Trouble::NoToken(error.to_string()))?;
-        let form = form(&assertion, purpose, version);
+        let form = self.form(&self.assertion(key, &endpoint, now)?, purpose, version);
         let request = Request::post(&endpoint)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(DPOP, secret(&self.proof(key, &Method::POST, &endpoint, None)?)?)
@@ -255,6 +257,58 @@ impl Holder {
         let scheme = if text("token_type") == "DPoP" { "DPoP" } else { "Bearer" };
         let token = Zeroizing::new(text("access_token").to_owned());
         Ok(Some(Held { token, scheme, renew }))
+    }
+
+    /// What names this workload: the platform's token as it is by now, or an assertion of the key's own.
+    fn assertion(
+        &self,
+        key: &AgentKey,
+        endpoint: &str,
+        now: Timestamp,
+    ) -> Result<Zeroizing<String>, Trouble> {
+        let refused = |why: String| Trouble::NoToken(why);
+        let Some(file) = &self.assertion else {
+            let claims = AssertionClaims {
+                agent: &self.agent,
+                audience: endpoint,
+                jti: &random_hex(),
+                issued: now,
+                expires: now.after(Duration::seconds(60)),
+            };
+            let signed = key.assertion(&claims).map_err(|error| refused(error.to_string()))?;
+            return Ok(Zeroizing::new(signed));
+        };
+        let place = file.display();
+        let read = |error| refused(format!("`{place}` cannot be read: {error}"));
+        let opened = std::fs::File::open(file).map_err(read)?;
+        let mut text = Zeroizing::new(String::new());
+        opened.take(limits::BRIDGE_ASSERTION_BYTES).read_to_string(&mut text).map_err(read)?;
+        if text.trim().is_empty() {
+            return Err(refused(format!(
+                "`{place}` is empty: the platform has put no token there"
+            )));
+        }
+        Ok(Zeroizing::new(text.trim().to_owned()))
+    }
+
+    /// RFC 6749 §4.4 with RFC 7523 §2.2, RFC 8707, and the task.
+    fn form(&self, assertion: &str, purpose: &Use, version: Option<&str>) -> String {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials")
+            .append_pair(
+                "client_assertion_type",
+                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            )
+            .append_pair("client_assertion", assertion)
+            .append_pair("client_id", self.agent.as_str())
+            .append_pair("resource", &purpose.audience);
+        if let Some(task) = &purpose.task {
+            form.append_pair("task", task);
+        }
+        if let Some(version) = version {
+            form.append_pair("agent_version", version);
+        }
+        form.finish()
     }
 
     pub(super) fn proof(
@@ -317,25 +371,6 @@ pub(super) fn wants_nonce(headers: &HeaderMap) -> bool {
         memchr::memmem::find(value.as_bytes(), b"error=\"use_dpop_nonce\"").is_some()
     };
     challenges.iter().any(wants)
-}
-
-/// RFC 6749 §4.4 with RFC 7523 §2.2, RFC 8707, and the task.
-fn form(assertion: &str, purpose: &Use, version: Option<&str>) -> String {
-    let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials")
-        .append_pair(
-            "client_assertion_type",
-            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        )
-        .append_pair("client_assertion", assertion)
-        .append_pair("resource", &purpose.audience);
-    if let Some(task) = &purpose.task {
-        form.append_pair("task", task);
-    }
-    if let Some(version) = version {
-        form.append_pair("agent_version", version);
-    }
-    form.finish()
 }
 
 /// What a token says of the agent's version; the gate believes nothing of it.

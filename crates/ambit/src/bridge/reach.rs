@@ -6,9 +6,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
+use upstream::Https;
 
 /// Why there is no answer of the gate's.
 #[derive(Clone, Debug)]
@@ -31,13 +32,12 @@ impl std::fmt::Display for Trouble {
 
 /// Keeps connections to the gate.
 #[derive(Clone, Debug)]
-pub(super) struct Reach(Client<HttpConnector, Full<Bytes>>);
+pub(super) struct Reach(Client<Https, Full<Bytes>>);
 
 impl Reach {
-    pub(super) fn new() -> Reach {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(limits::BRIDGE_CONNECT));
-        connector.set_nodelay(true);
+    /// To a gate whose authority is in `pem`, or one that the platform believes.
+    pub(super) fn new(pem: Option<&[u8]>) -> Result<Reach, String> {
+        let connector = upstream::https(pem, limits::BRIDGE_CONNECT)?;
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -46,7 +46,7 @@ impl Reach {
             // A request into a connection that closes could have been read: it is told, not repeated.
             .retry_canceled_requests(false)
             .build(connector);
-        Reach(client)
+        Ok(Reach(client))
     }
 
     pub(super) async fn exchange(
@@ -56,7 +56,7 @@ impl Reach {
         match tokio::time::timeout(limits::BRIDGE_ANSWER, self.0.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => {
-                Err(Trouble::Away(format!("no connection: {}", root(&error))))
+                Err(Trouble::Away(format!("no connection: {}", explained(&error))))
             }
             Ok(Err(error)) if never_left(&error) => {
                 Err(Trouble::Away(format!("the connection was closed: {}", root(&error))))
@@ -77,6 +77,17 @@ fn never_left(error: &(dyn std::error::Error + 'static)) -> bool {
         cause = this.source();
     }
     false
+}
+
+/// The deepest cause, and what to do where it is the gate's certificate.
+fn explained(error: &(dyn std::error::Error + 'static)) -> String {
+    let cause = root(error);
+    // hyper-rustls gives the TLS error inside of `io::Error`s, by its text alone.
+    if cause.contains("UnknownIssuer") {
+        return "its certificate is of an authority that is not known here: name that with `--ca FILE`"
+            .to_owned();
+    }
+    cause
 }
 
 fn root(error: &(dyn std::error::Error + 'static)) -> String {

@@ -6,4 +6,5 @@ mod bearers;
 mod certificates;
 mod federated;
 mod peers;
+mod sidecar;
 mod tls;

@@ -4,6 +4,7 @@ use super::destination;
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
 use std::{
     error::Error,
     fmt,
@@ -40,9 +41,13 @@ impl Timed<HttpsConnector<Checked>> {
     }
 
     fn with(limit: Duration, own: &[SocketAddr], resolve: Resolve) -> Result<Connector, String> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = platform();
+        if roots.is_empty() {
+            // No error: https upstreams are then unreachable, plain ones are not.
+            tracing::warn!("no certificate authorities found: https upstreams are refused");
+        }
         let inner = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(provider)?)
+            .with_tls_config(tls(roots)?)
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(Checked { own: own.into(), resolve, limit });
@@ -119,18 +124,19 @@ async fn look_up(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
-/// TLS with the platform's authorities. A platform without any is no error: https upstreams are
-/// then unreachable, plain ones are not.
-fn tls(provider: Arc<rustls::crypto::CryptoProvider>) -> Result<rustls::ClientConfig, String> {
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
+/// The authorities that the platform believes.
+pub(super) fn platform() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let _counts = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// TLS that believes these authorities.
+pub(super) fn tls(roots: RootCertStore) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let mut roots = rustls::RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (added, ignored) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        tracing::warn!(ignored, "no certificate authorities found: https upstreams are refused");
-    }
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
