@@ -739,7 +739,7 @@ pub(crate) enum Revoke {
     Agent(RevokeOne),
     /// Revoke a task
     Task(RevokeOne),
-    /// Revoke one instance of an agent, by its key's thumbprint
+    /// Revoke one instance of an agent, or one of its keys with the tokens that it bought, by the key's thumbprint
     Instance(RevokeOne),
     /// Revoke one version of an agent, by its digest
     Version(RevokeOne),

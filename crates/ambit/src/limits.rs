@@ -95,6 +95,8 @@ pub(crate) const TASK_LIFE: model::Duration = model::Duration::seconds(8 * 3_600
 pub(crate) const TRIGGER_BYTES: usize = 64 * 1024;
 /// How long a question to the index waits for what was durable when it was asked: a hundred times its usual lag.
 pub(crate) const INDEX_WAIT: Duration = Duration::from_secs(5);
+/// How long what must be complete waits for the index: it takes in more than ten thousand records a second.
+pub(crate) const INDEX_COMPLETE: Duration = Duration::from_secs(60);
 /// Most characters of arguments in one line of a trace: the line still fits a wide terminal.
 pub(crate) const LINE_DATA: usize = 60;
 /// Most characters of arguments in `why`: three lines of a terminal; `-o json` has all.

@@ -21,7 +21,7 @@ mod why;
 mod would;
 
 pub(crate) use apply::{How, apply_as, apply_files, compare};
-pub(crate) use holds::end_task;
+pub(crate) use holds::{calls_ended, end_task};
 pub(crate) use ledger::{Verified, leave_key, verify};
 pub(crate) use review::Approval;
 pub(crate) use revisions::{are_in_force, has_revision, was_rolled_back};

@@ -78,6 +78,13 @@ impl Stops {
 }
 
 impl Gate {
+    /// Why these are stopped now, if one of them is.
+    pub(crate) fn stopped(&self, subjects: &Subjects) -> Option<Code> {
+        let now = self.stops.current();
+        let code = subjects.stopped(|subject| now.contains(subject));
+        code.filter(|_| self.settings.guards.revocation)
+    }
+
     /// Waits until every call that is stopped has ended, at most so long; whether they all have. When it is true,
     /// nothing that was decided before the stop can reach an upstream.
     pub async fn stopped_calls_ended(&self, at_most: Duration) -> bool {
@@ -105,6 +112,12 @@ impl Watch {
     pub(crate) fn begin(gate: Arc<Gate>, decided: Arc<Generation>, subjects: Subjects) -> Watch {
         let under_way = decided.under_way.token();
         Watch { gate, generation: decided, under_way, subjects }
+    }
+
+    /// Begins where nothing was decided, unless somebody is stopped already.
+    pub(crate) fn of_listener(gate: &Arc<Gate>, subjects: Subjects) -> Result<Watch, Code> {
+        let mut watch = Watch::begin(Arc::clone(gate), gate.stops.current(), subjects);
+        watch.look().map_or(Ok(watch), Err)
     }
 
     /// Why the call may not go on, if it may not.

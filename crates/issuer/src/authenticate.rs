@@ -95,6 +95,14 @@ pub(crate) fn authenticate(
 }
 
 impl Client {
+    /// The thumbprint of the key that it authenticated with, if it did with one of its own.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match &self.way {
+            Way::Assertion { key, .. } | Way::Certificate { key } => Some(key),
+            Way::Federated { .. } | Way::Control => None,
+        }
+    }
+
     fn of(assertion: &ClientAssertion, peer: Option<Peer>) -> Client {
         Client {
             peer,

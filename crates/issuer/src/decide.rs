@@ -93,7 +93,7 @@ pub(crate) fn decide(
         None => Vec::new(),
         Some(parent) => check_parent(directory, client, parent)?,
     };
-    let (task, user, task_ends) = match &wish.parent {
+    let Purpose { task, user, within, ends: task_ends } = match &wish.parent {
         None => own_task(directory, client, wish, now)?,
         Some(parent) => kept_task(directory, parent, &chain, wish, now)?,
     };
@@ -106,6 +106,7 @@ pub(crate) fn decide(
         user: user.as_ref(),
     };
     subjects.extend(names.subjects());
+    subjects.extend(within.iter().map(|task| subject_digest("task", &task.to_string())));
     if let Some(code) = directory.refused(&client.agent, &version) {
         return Err(IssueError::Standing(code));
     }
@@ -160,11 +161,12 @@ fn check_binding(
     client: &Client,
     wish: &Wish,
 ) -> Result<(Option<String>, bool), IssueError> {
-    let own = match &client.way {
-        Way::Assertion { key, .. } if !agent.keys.contains(key) => return Err(IssueError::Revoked),
-        Way::Assertion { key, .. } | Way::Certificate { key } => Some(key.clone()),
-        Way::Federated { .. } | Way::Control => None,
-    };
+    let own = client.key().map(str::to_owned);
+    if let Way::Assertion { key, .. } = &client.way
+        && !agent.keys.contains(key)
+    {
+        return Err(IssueError::Revoked);
+    }
     let proven = match &wish.binding {
         Binding::Proof { jkt, .. } | Binding::Key(jkt) => Some(jkt),
         Binding::Certificate { key, .. } => key.as_ref(),
@@ -186,23 +188,18 @@ fn check_binding(
     }
 }
 
-/// An enrolled instance has one key: what it asks for is bound to that one, and ends with it.
+/// Whoever authenticates with a key that is revoked gets nothing, whatever key it binds to. An enrolled instance has one
+/// key: what it asks for is bound to that one, and ends with it.
 fn check_instance(
     directory: &dyn Directory,
     client: &Client,
     bound_to: Option<&str>,
 ) -> Result<Vec<Digest>, IssueError> {
-    match &client.way {
-        Way::Assertion { key, .. } | Way::Certificate { key }
-            if directory.is_instance(&client.agent, key) =>
-        {
-            let own = bound_to == Some(key.as_str());
-            own.then(|| vec![subject_digest("instance", key)]).ok_or(IssueError::ForeignKey)
-        }
-        Way::Assertion { .. } | Way::Certificate { .. } | Way::Federated { .. } | Way::Control => {
-            Ok(Vec::new())
-        }
+    let Some(key) = client.key() else { return Ok(Vec::new()) };
+    if directory.is_instance(&client.agent, key) && bound_to != Some(key) {
+        return Err(IssueError::ForeignKey);
     }
+    Ok(vec![subject_digest("instance", key)])
 }
 
 /// The version that the client says it is, if it may still act, or the newest.
@@ -219,7 +216,14 @@ fn check_version(
 }
 
 /// The task, its human, and when it ends, as far as there are any.
-pub(crate) type Purpose = (Option<TaskId>, Option<UserName>, Option<Timestamp>);
+#[derive(Default)]
+pub(crate) struct Purpose {
+    pub(crate) task: Option<TaskId>,
+    pub(crate) user: Option<UserName>,
+    /// The tasks that it lies within.
+    pub(crate) within: Vec<TaskId>,
+    pub(crate) ends: Option<Timestamp>,
+}
 
 /// The task that is named, if one is, with its human and its end.
 fn own_task(
@@ -228,24 +232,26 @@ fn own_task(
     wish: &Wish,
     now: Timestamp,
 ) -> Result<Purpose, IssueError> {
-    let Some(text) = &wish.task else { return Ok((None, None, None)) };
-    let (id, user, ends) = check_task(directory, &client.agent, text, now)?;
-    Ok((Some(id), user, Some(ends)))
+    match &wish.task {
+        Some(text) => check_task(directory, &client.agent, text, now),
+        None => Ok(Purpose::default()),
+    }
 }
 
-/// The task, its human and its end.
+/// The task of this id, if it is an open one of the agent.
 pub(crate) fn check_task(
     directory: &dyn Directory,
     agent: &AgentName,
     text: &str,
     now: Timestamp,
-) -> Result<(TaskId, Option<UserName>, Timestamp), IssueError> {
+) -> Result<Purpose, IssueError> {
     let id = TaskId::parse(text).ok_or(IssueError::Task)?;
     let task = directory.task(id).ok_or(IssueError::Task)?;
     if task.agent != *agent || task.expires <= now {
         return Err(IssueError::Task);
     }
-    Ok((id, task.user, task.expires))
+    let (user, within, ends) = (task.user, task.within, Some(task.expires));
+    Ok(Purpose { task: Some(id), user, within, ends })
 }
 
 /// From now, in whole seconds, until the earliest of the declared life, the end of the task and of the token that is

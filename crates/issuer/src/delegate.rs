@@ -114,13 +114,12 @@ pub(crate) fn kept_task(
     if wish.task.is_some() && wish.task != task {
         return Err(IssueError::Task);
     }
-    let Some(task) = task else { return Ok((None, parent.user.clone(), None)) };
+    let Some(task) = task else {
+        return Ok(Purpose { user: parent.user.clone(), ..Purpose::default() });
+    };
     let origin = chain.first().map_or(&parent.agent, |first| &first.agent);
-    let (id, user, ends) = check_task(directory, origin, &task, now)?;
-    if user != parent.user {
-        return Err(IssueError::Task);
-    }
-    Ok((Some(id), user, Some(ends)))
+    let purpose = check_task(directory, origin, &task, now)?;
+    if purpose.user == parent.user { Ok(purpose) } else { Err(IssueError::Task) }
 }
 
 /// The door that the token is for must be one that the exchanged token is for: its own, or one that is seen through

@@ -12,6 +12,7 @@ use model::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::Pin,
     sync::Arc,
 };
 
@@ -61,9 +62,14 @@ pub struct TaskGrant {
     pub user: Option<UserName>,
     /// When it ends.
     pub expires: Timestamp,
+    /// The tasks that it lies within: what ends one of them ends it.
+    pub within: Vec<TaskId>,
 }
 
-/// The issuer's view of the rest. Every method answers at once from memory.
+/// What is waited for.
+pub type Soon<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// The issuer's view of the rest. Every method but those that return a future answers at once from memory.
 pub trait Directory: Send + Sync {
     /// The agent of this name, if it is registered.
     fn agent(&self, name: &AgentName) -> Option<Arc<RegisteredAgent>>;
@@ -107,6 +113,11 @@ pub trait Directory: Send + Sync {
 
     /// The task of this id, if it is open.
     fn task(&self, id: TaskId) -> Option<TaskGrant>;
+
+    /// Waits until the calls that a stop meant have ended.
+    fn stopped_calls_ended(&self) -> Soon<'_> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// The actions that the agent finds at a door: of one upstream, or of all that the door of all shows.
     fn actions(&self, agent: &AgentName, upstream: Option<&UpstreamName>) -> BTreeSet<ActionId>;

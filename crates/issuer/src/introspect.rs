@@ -12,6 +12,7 @@ use crate::{
 };
 use identity::Verified;
 use ledger::subject_digest;
+use model::TaskId;
 
 /// The whole answer where nothing is to be told (RFC 7662 §2.2).
 const INACTIVE: &[u8] = br#"{"active":false}"#;
@@ -72,8 +73,12 @@ impl Issuer {
             is_standing(directory, &ancestor.agent, ancestor.version).is_ok()
                 && !subjects_of(ancestor).any(|subject| directory.is_revoked(&subject))
         });
+        let is_ended =
+            |task: &TaskId| directory.is_revoked(&subject_digest("task", &task.to_string()));
         let task_goes_on = token.task().is_none_or(|task| {
-            directory.task(task).is_some_and(|task| task.expires > directory.now())
+            directory.task(task).is_some_and(|task| {
+                task.expires > directory.now() && !task.within.iter().any(is_ended)
+            })
         });
         !stopped && chain_stands && task_goes_on
     }

@@ -29,7 +29,7 @@ mod revoke;
 mod settings;
 
 pub use certificate::Certified;
-pub use directory::{Directory, RegisteredAgent, RegisteredClient, TaskGrant};
+pub use directory::{Directory, RegisteredAgent, RegisteredClient, Soon, TaskGrant};
 pub use edge::router;
 pub use enrol::Enrolment;
 pub use error::IssueError;

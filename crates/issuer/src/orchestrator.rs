@@ -102,8 +102,11 @@ impl Issuer {
         };
         let uses: Vec<_> =
             assertion.into_iter().chain(proof.iter().map(|(_, single_use)| *single_use)).collect();
-        let subjects =
-            vec![subject_digest("client", client.agent.as_str()), subject_digest("all", "*")];
+        let subjects = vec![
+            subject_digest("client", client.agent.as_str()),
+            subject_digest("instance", &key),
+            subject_digest("all", "*"),
+        ];
         let decided = self.check_client(registered, wish, proof.as_ref(), &subjects);
         let id = TokenId::new(now, self.directory.random());
         let issued = Timestamp::from_seconds(now.seconds());

@@ -6,7 +6,8 @@ use identity::Verified;
 impl Issuer {
     /// Answers `POST /oauth/revoke`. `Ok` says that the token is of no use any more, or never was:
     /// an unknown, foreign or expired token is no error (RFC 7009 §2.2), and another client's is
-    /// left alone without a word. A token that is revoked is so when this returns.
+    /// left alone without a word. When this returns, a token that is revoked is of no use, and what was
+    /// under way with it has ended.
     pub(crate) async fn revoke(&self, shown: Shown<'_>, body: &[u8]) -> Result<(), IssueError> {
         let (form, client) = self.admit(shown, body).await?;
         let token = match form.require("token") {
@@ -20,7 +21,9 @@ impl Issuer {
                 let origin = self.origin(client.clone(), self.directory.control_revision());
                 let (token, expires) = (verified.token(), verified.expires());
                 let revoked = self.record(RevokedRecord { origin, token, expires }).await;
-                return revoked.map_err(|error| self.not_recorded(&client, &error));
+                revoked.map_err(|error| self.not_recorded(&client, &error))?;
+                self.directory.stopped_calls_ended().await;
+                return Ok(());
             }
             Ok(_) => IssueError::OtherClient,
             Err(error) => IssueError::Token(error),

@@ -94,10 +94,11 @@ impl AgentEntry {
         }
     }
 
-    /// What a freeze of this agent would name: version, agent, owner.
+    /// What a stop of this agent would name, whatever its version: agent and owner.
     #[must_use]
-    pub fn subjects(&self) -> &[Digest] {
-        &self.subjects
+    pub fn subjects(&self) -> [Digest; 2] {
+        let [_, agent, owner] = self.subjects;
+        [agent, owner]
     }
 
     /// Whether what would be denied or asked is let pass at this time (`mode: observe`).

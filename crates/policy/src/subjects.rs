@@ -1,9 +1,10 @@
 //! Everybody and everything whose stop refuses a call.
 
+use crate::agent::AgentEntry;
 use crate::call::Call;
 use crate::digest::subject_digest;
 use crate::facts::{Facts, Subject};
-use model::{Ancestor, Code, Digest, UserName};
+use model::{Ancestor, Code, Digest, TaskId, UpstreamName, UserName};
 use std::sync::Arc;
 
 /// The subjects that a freeze or a revocation of this call would name.
@@ -34,6 +35,28 @@ impl Subjects {
         let identities = all.len();
         all.extend_from_slice(&entry.subjects);
         all.extend(call.tenant().map(|tenant| subject_digest("tenant", &tenant)));
+        Subjects { all: all.into(), identities }
+    }
+
+    /// Those of somebody who listens and does not call: by its token, at the door of this upstream or of all.
+    #[must_use]
+    pub fn of_listener(
+        subject: &Subject,
+        agent: &AgentEntry,
+        tasks: &[TaskId],
+        upstream: Option<&UpstreamName>,
+    ) -> Subjects {
+        let mut all = agent.subjects().to_vec();
+        let mut add = |kind: &str, name: String| all.push(subject_digest(kind, &name));
+        add("version", subject.version.to_string());
+        subject.instance.iter().for_each(|instance| add("instance", instance.clone()));
+        tasks.iter().for_each(|task| add("task", task.to_string()));
+        subject.token.iter().for_each(|token| add("token", token.to_string()));
+        subject.user.iter().for_each(|user| add("user", user.to_string()));
+        all.extend(subject.chain.iter().flat_map(subjects_of));
+        let identities = all.len();
+        all.extend(upstream.map(|upstream| subject_digest("upstream", upstream.as_str())));
+        all.push(everything());
         Subjects { all: all.into(), identities }
     }
 

@@ -11,7 +11,6 @@ use model::{
     ActionId, AgentName, Code, Digest, Name, RiskTier, SpiffeId, TaskId, Timestamp, UpstreamName,
     declared::{Agent, UpstreamKind},
 };
-use policy::TaskFacts;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -109,8 +108,16 @@ impl Directory for App {
     }
 
     fn task(&self, id: TaskId) -> Option<TaskGrant> {
-        let task = TaskFacts::from_bytes(&self.store.live(&format!("task/{id}"))?).ok()?;
-        Some(TaskGrant { agent: task.agent, user: task.user, expires: task.expires })
+        let task = self.gate.task(id)?;
+        let within = self.gate.line_of(task.parent);
+        let (agent, user, expires) = (task.agent.clone(), task.user.clone(), task.expires);
+        Some(TaskGrant { agent, user, expires, within })
+    }
+
+    fn stopped_calls_ended(&self) -> issuer::Soon<'_> {
+        Box::pin(async move {
+            let _told_in_the_log = crate::ops::calls_ended(self).await;
+        })
     }
 
     fn actions(&self, agent: &AgentName, upstream: Option<&UpstreamName>) -> BTreeSet<ActionId> {

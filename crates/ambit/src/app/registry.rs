@@ -368,7 +368,7 @@ impl App {
 }
 
 /// Changes in as many portions as one record takes of them.
-fn portions(changes: Vec<StateChange>) -> Vec<Vec<StateChange>> {
+pub(crate) fn portions(changes: Vec<StateChange>) -> Vec<Vec<StateChange>> {
     let (mut all, mut bytes) = (vec![Vec::new()], 0_usize);
     for change in changes {
         bytes = bytes.saturating_add(change.value.as_ref().map_or(0, Vec::len));

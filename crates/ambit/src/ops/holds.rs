@@ -3,16 +3,20 @@
 
 use super::{
     selector::{self, Selected},
-    traces::{read, text},
+    traces::{each_record, envelope, read, text},
     usage,
 };
 use crate::{
-    app::{App, Control, Old},
+    app::{App, Control, Old, registry},
     control::Which,
     limits,
 };
-use model::{AgentName, Digest, TaskId, TokenId, record::StateChange};
+use model::{
+    AgentName, Digest, TaskId, Timestamp, TokenId,
+    record::{RecordKind, StateChange},
+};
 use serde_json::{Value, json};
+use store::Filter;
 
 /// The row of a frozen agent.
 pub(super) fn frozen(agent: &AgentName) -> String {
@@ -100,7 +104,10 @@ pub(super) async fn revoke(
 ) -> anyhow::Result<Value> {
     let known = match which {
         Which::Token => TokenId::parse(name).map(|token| token.to_string()),
-        Which::Task => TaskId::parse(name).map(|task| task.to_string()),
+        Which::Task => {
+            let task = TaskId::parse(name).filter(|task| app.gate.task(*task).is_some());
+            task.map(|task| task.to_string())
+        }
         Which::Agent | Which::User | Which::Owner | Which::Upstream => {
             let selector = format!("{}:{name}", which.as_str());
             let selected = selector::read(&app.gate.world(), &selector, &[])?;
@@ -123,9 +130,64 @@ pub(super) async fn revoke(
         | Which::Owner
         | Which::Upstream => because(app, &reason),
     };
+    let buyers = match which {
+        Which::Instance => Some(agents_with(app, &name)),
+        _ => None,
+    };
     let change = StateChange { key, value: Some(value) };
-    app.control(Control { what: "revoke", reason, changes: vec![change] }).await?;
+    app.control(Control { what: "revoke", reason: reason.clone(), changes: vec![change] }).await?;
+    if let Some(buyers) = buyers {
+        revoke_bought(app, &name, &buyers, &reason).await?;
+    }
     Ok(json!({ "revoked": which.as_str(), "name": name, "calls_ended": calls_ended(app).await }))
+}
+
+/// The agents that a key is one of.
+fn agents_with(app: &App, key: &str) -> Vec<AgentName> {
+    let (state, world) = (app.store.state(), app.gate.world());
+    let has = |agent: &&AgentName| {
+        registry::keys_of(&state, agent).is_some_and(|keys| keys.contains(key))
+    };
+    world.compiled.agents().filter(has).cloned().collect()
+}
+
+/// Revokes the tokens that were bought with a key and are bound to another, so that they do not end with it. It buys no
+/// more by now. Where no agent declares the key, a certificate may name it: then every agent's tokens are looked through.
+async fn revoke_bought(
+    app: &App,
+    key: &str,
+    buyers: &[AgentName],
+    reason: &str,
+) -> anyhow::Result<()> {
+    let now = app.clock.now();
+    let mut bought = Vec::new();
+    let lately = Filter {
+        kind: Some(RecordKind::Token),
+        since: Some(Timestamp(now.0.saturating_sub(limits::TOKEN_LIFE_MAX.0))),
+        ..Filter::default()
+    };
+    let each: Vec<Option<String>> = match buyers {
+        [] => vec![None],
+        some => some.iter().map(|agent| Some(agent.to_string())).collect(),
+    };
+    for agent in each {
+        let see = |record: &store::Record| {
+            let said = envelope(record);
+            let is = |member: &str| text(&said, member).as_deref() == Some(key);
+            bought.extend(text(&said, "token").filter(|_| is("key") && !is("instance")));
+        };
+        each_record(app, Filter { agent, ..lately.clone() }, see).await?;
+    }
+    let value = ended_by(app, reason);
+    let revoked = |token: String| StateChange {
+        key: format!("revoked/token/{token}"),
+        value: Some(value.clone()),
+    };
+    for changes in registry::portions(bought.into_iter().map(revoked).collect()) {
+        let reason = format!("bought with the revoked key {key}: {reason}");
+        app.control(Control { what: "revoke", reason, changes }).await?;
+    }
+    Ok(())
 }
 
 /// 43 characters of base64url: the SHA-256 of a key (RFC 7638).
@@ -135,7 +197,7 @@ fn is_thumbprint(text: &str) -> bool {
 }
 
 /// Whether every call that a stop meant has ended; one that has not is cut as soon as its outcome can be written.
-pub(super) async fn calls_ended(app: &App) -> bool {
+pub(crate) async fn calls_ended(app: &App) -> bool {
     let ended = app.gate.stopped_calls_ended(limits::STOPPED_CALLS).await;
     if !ended {
         tracing::error!("a call that was stopped is still being closed");

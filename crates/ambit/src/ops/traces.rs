@@ -38,6 +38,33 @@ pub(crate) async fn records(app: &App, filter: Filter) -> anyhow::Result<Vec<Rec
     Ok(found.await??)
 }
 
+/// Every record that fits, however many there are; an error if the index does not have the newest yet.
+pub(super) async fn each_record(
+    app: &App,
+    filter: Filter,
+    mut see: impl FnMut(&Record),
+) -> anyhow::Result<()> {
+    up_to_date(app).await?;
+    let mut filter = Filter { newest_first: false, limit: 0, ..filter };
+    loop {
+        let found = records(app, filter.clone()).await?;
+        let Some(last) = found.last() else { return Ok(()) };
+        filter.after = Some(last.leaf.sequence);
+        found.iter().for_each(&mut see);
+    }
+}
+
+/// Waits until the index has everything that is durable now.
+pub(super) async fn up_to_date(app: &App) -> anyhow::Result<()> {
+    let store = std::sync::Arc::clone(&app.store);
+    let waited = tokio::task::spawn_blocking(move || {
+        let last = store.size().checked_sub(1);
+        last.is_none_or(|last| store.index().caught_up(last, limits::INDEX_COMPLETE))
+    });
+    anyhow::ensure!(waited.await?, "the index lags behind the ledger: try again in a moment");
+    Ok(())
+}
+
 /// The envelope of a record, as JSON.
 pub(crate) fn envelope(record: &Record) -> Value {
     record.envelope.as_deref().map(read).unwrap_or_default()

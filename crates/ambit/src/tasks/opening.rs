@@ -198,10 +198,8 @@ fn may_act(app: &App, world: &gate::World, opening: &Opening) -> Result<(), Refu
     let entry = world.compiled.agent(agent);
     let entry = entry.ok_or_else(|| Refused::Wrong(format!("no agent `{agent}`")))?;
     // The entry's condition sees what is revoked from now on; what is revoked already is seen here.
-    let mut subjects = user
-        .iter()
-        .map(|user| subject_digest("user", user.as_str()))
-        .chain(entry.subjects().iter().copied());
+    let mut subjects =
+        user.iter().map(|user| subject_digest("user", user.as_str())).chain(entry.subjects());
     if subjects.any(|subject| app.gate.is_revoked(&subject)) {
         let what = format!("no task for agent `{agent}`: it, or its user, is frozen or revoked");
         return Err(Refused::Denied(Code::Revoked, what));

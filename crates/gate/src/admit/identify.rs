@@ -128,20 +128,21 @@ fn stopped(
         return Ok(());
     }
     let token = actor.token().to_string();
-    let task = actor.task().map(|task| task.to_string());
     let version = actor.version().to_string();
     let subjects = [
         ("token", Some(token.as_str())),
         ("version", Some(version.as_str())),
         ("instance", actor.instance()),
-        ("task", task.as_deref()),
         ("user", actor.user().map(model::UserName::as_str)),
     ];
     let named = |(kind, name): &(&str, Option<&str>)| {
         name.is_some_and(|name| stops.contains(&subject_digest(kind, name)))
     };
+    // What ends a task ends those below it.
+    let mut tasks = gate.line_of(actor.task()).into_iter();
     if current.subjects().iter().any(|subject| stops.contains(subject))
         || subjects.iter().any(named)
+        || tasks.any(|task| stops.contains(&subject_digest("task", &task.to_string())))
     {
         return Err(Code::Revoked);
     }

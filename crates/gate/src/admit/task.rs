@@ -116,6 +116,13 @@ impl Gate {
         (!stopped).then_some(line)
     }
 
+    /// A task and its ancestors, whoever's they are, as far as they are known.
+    #[must_use]
+    pub fn line_of(&self, task: Option<TaskId>) -> Vec<TaskId> {
+        let above = |id: &TaskId| self.task(*id).and_then(|task| task.parent);
+        std::iter::successors(task, above).take(limits::TASK_DEPTH).collect()
+    }
+
     /// A task as it was opened; ended ones too.
     #[must_use]
     pub fn task(&self, id: TaskId) -> Option<Arc<TaskFacts>> {

@@ -63,6 +63,7 @@ pub async fn forward(
     request: ActionRequest,
 ) -> Result<Response, Failure> {
     rehearse(gate, exchange, &request).await?;
+    unstopped(gate, exchange)?;
     let traceparent = request.traceparent;
     let credential = gate.broker.lend(exchange.departure())?;
     exchange.lent(credential.lookout());
@@ -77,6 +78,7 @@ pub async fn forward(
             }
             if let Some(inputs) = &mut inputs {
                 Box::pin(super::initiated::answers(exchange, inputs)).await?;
+                unstopped(gate, exchange)?;
             }
             let ask =
                 mcp::Ask { method, conversation, progress, inputs, traceparent, dry_run: None };
@@ -116,6 +118,12 @@ pub async fn forward(
         })?;
     }
     Ok(response)
+}
+
+/// What was stopped while its departure was prepared does not depart.
+fn unstopped(gate: &Gate, exchange: &mut Exchange) -> Result<(), Failure> {
+    let stopped = gate.stopped(exchange.departure().clearance().subjects());
+    stopped.map_or(Ok(()), |code| Err(Failure { code, after_send: false }))
 }
 
 /// Runs what `before: [dry_run]` asks for: the same call with one argument more, which must not fail. Nothing of its

@@ -265,8 +265,12 @@ impl House {
         let mut keys = VerificationKeys::new();
         assert!(keys.insert(signing.public().clone(), Validity::ALWAYS));
         let task = TaskId::new(at(0), [7; 10]);
-        let grant =
-            TaskGrant { agent: name("helpdesk"), user: Some(name("ana").into()), expires: at(600) };
+        let grant = TaskGrant {
+            agent: name("helpdesk"),
+            user: Some(name("ana").into()),
+            expires: at(600),
+            within: Vec::new(),
+        };
         let world = World {
             now: at(0),
             agents: [("helpdesk", Proof::Dpop), ("batch", Proof::None)]

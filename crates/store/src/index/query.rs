@@ -28,6 +28,8 @@ pub struct Filter {
     pub code: Option<String>,
     /// Of this task.
     pub task: Option<String>,
+    /// With a later sequence than this.
+    pub after: Option<u64>,
     /// Not before this time.
     pub since: Option<Timestamp>,
     /// Before this time.
@@ -183,6 +185,9 @@ fn clauses(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
         if let Some(value) = value {
             add(clause, Box::new(value.clone()));
         }
+    }
+    if let Some(after) = filter.after {
+        add("sequence > ?", Box::new(i64::try_from(after).unwrap_or(i64::MAX)));
     }
     if let Some(since) = filter.since {
         add("at >= ?", Box::new(since.0));

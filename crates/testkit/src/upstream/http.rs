@@ -41,7 +41,8 @@ async fn answer(request: Request<Incoming>, log: &AccessLog) -> Answer {
     let echoed =
         head.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let answer = match parts.as_slice() {
-        ["events"] => endless(),
+        ["events"] => endless(|| Bytes::from_static(b"data: tick\n\n")),
+        ["clock"] => endless(|| Bytes::from(format!("data: {}\n\n", micros()))),
         ["own", ticket] => own(echoed, ticket),
         ["echo"] => reply(StatusCode::OK, json!({ "you sent": echoed }).to_string()),
         _ => route(&head.method, &parts, &query, body).await,
@@ -82,7 +83,7 @@ async fn route(method: &Method, parts: &[&str], query: &str, body: Bytes) -> Ans
         ("POST", ["transfers"]) => reply(StatusCode::CREATED, "{\"transferred\":true}"),
         ("GET", ["slow"]) => {
             tokio::time::sleep(Duration::from_millis(number("ms"))).await;
-            reply(StatusCode::OK, "{\"slow\":true}")
+            reply(StatusCode::OK, format!("{{\"slow\":true,\"at\":{}}}", micros()))
         }
         ("GET", ["large"]) => {
             reply(StatusCode::OK, "x".repeat(usize::try_from(number("bytes")).unwrap_or(0)))
@@ -99,12 +100,16 @@ async fn route(method: &Method, parts: &[&str], query: &str, body: Bytes) -> Ans
     }
 }
 
+/// Microseconds since 1970, as the log has them.
+fn micros() -> u128 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |span| span.as_micros())
+}
+
 /// An event every 50 ms, without end.
-fn endless() -> Answer {
-    let events = futures_util::stream::unfold((), |()| async {
+fn endless(event: fn() -> Bytes) -> Answer {
+    let events = futures_util::stream::unfold((), move |()| async move {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let event = hyper::body::Frame::data(Bytes::from_static(b"data: tick\n\n"));
-        Some((Ok::<_, Infallible>(event), ()))
+        Some((Ok::<_, Infallible>(hyper::body::Frame::data(event())), ()))
     });
     let mut answer = Response::new(BoxBody::new(StreamBody::new(Box::pin(events))));
     let kind = http::HeaderValue::from_static("text/event-stream");

@@ -1,12 +1,13 @@
 //! Streams on which clients hear what nobody asked for: the standing stream of a legacy session, and
 //! `subscriptions/listen`. Nothing comes through that is not catalogued for the agent, and neither outlives its token.
 
-use super::{Body, Visit, call, door::Door, streams};
+use super::{Body, Visit, call, door::Door, refuse, streams};
 use crate::{
-    Gate,
+    Gate, Refusal,
     execute::{Initiator, decide_initiated, narrowed},
     json::object,
     limits,
+    stops::Watch,
 };
 use ::http::{Response, StatusCode};
 use bytes::Bytes;
@@ -15,10 +16,11 @@ use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use identity::Actor;
-use model::{TraceId, UpstreamName, reserved};
-use std::sync::Arc;
+use model::{Code, TraceId, UpstreamName, reserved};
+use policy::Subjects;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use upstream::mcp::{Conversation, Party};
 
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
@@ -42,7 +44,10 @@ pub(super) fn of_session(gate: &Arc<Gate>, visit: &Visit, actor: &Actor) -> Resp
         trace: visit.trace,
         wanted: None,
     };
-    open(gate, listening, None)
+    match listening.watch(gate, listening.door.upstream()) {
+        Ok(watch) => open(gate, listening, watch, None),
+        Err(code) => refuse::visit(gate, visit, None, &Refusal::new(code, visit.trace)),
+    }
 }
 
 /// `subscriptions/listen`: first what of the filter is honoured, then what fits it.
@@ -64,9 +69,23 @@ pub(super) async fn listen(
         actor: actor.following(),
         conversation: Conversation { session: None, ..visit.conversation },
         trace: visit.trace,
-        wanted: Some((honoured, id)),
+        wanted: Some((honoured, id.clone())),
     };
-    open(gate, listening, Some(acknowledged))
+    match listening.watch(gate, listening.door.upstream()) {
+        Ok(watch) => open(gate, listening, watch, Some(acknowledged)),
+        Err(code) => refuse::visit(gate, visit, Some(&id), &Refusal::new(code, visit.trace)),
+    }
+}
+
+impl Listening {
+    /// Its eye on who is stopped, as far as this upstream goes; an error if it may not listen any more.
+    fn watch(&self, gate: &Arc<Gate>, upstream: Option<&UpstreamName>) -> Result<Watch, Code> {
+        let world = gate.world();
+        let agent = world.compiled.agent(self.actor.agent()).ok_or(Code::Revoked)?;
+        let tasks = gate.line_of(self.actor.task());
+        let subjects = Subjects::of_listener(&(&self.actor).into(), agent, &tasks, upstream);
+        Watch::of_listener(gate, subjects)
+    }
 }
 
 /// What of a filter is honoured: changes of lists, and the resources that the agent may watch.
@@ -94,7 +113,12 @@ async fn honoured(gate: &Arc<Gate>, visit: &Visit, actor: &Actor, filter: &Value
     object(kept)
 }
 
-fn open(gate: &Arc<Gate>, listening: Listening, first: Option<Value>) -> Response<Body> {
+fn open(
+    gate: &Arc<Gate>,
+    listening: Listening,
+    mut watch: Watch,
+    first: Option<Value>,
+) -> Response<Body> {
     let Ok(seat) = Arc::clone(&gate.streams.standing).try_acquire_owned() else {
         return super::plain(StatusCode::SERVICE_UNAVAILABLE);
     };
@@ -112,19 +136,21 @@ fn open(gate: &Arc<Gate>, listening: Listening, first: Option<Value>) -> Respons
             }
         });
     }
-    let watch = {
+    let attending = {
         let gate = Arc::clone(gate);
         let over = over.clone();
         async move {
             tokio::select! {
                 () = attend(&gate, &listening, sender) => over.cancel(),
+                // Whoever stopped it is answered after nothing more can come through.
+                _code = watch.cut(Duration::ZERO) => over.cancel(),
                 () = over.cancelled() => {}
             }
-            drop(seat);
+            drop((watch, seat));
         }
     };
-    tokio::spawn(watch);
-    events(receiver, over.drop_guard(), first)
+    tokio::spawn(attending);
+    events(receiver, over, first)
 }
 
 /// Tells of changes of Ambit's own lists until the caller may not listen any more.
@@ -155,48 +181,65 @@ async fn attend(gate: &Arc<Gate>, listening: &Listening, sender: mpsc::Sender<Va
     }
 }
 
-/// Hands on what one upstream sends, for as long as it does.
+/// Hands on what one upstream sends, for as long as it does and is not stopped.
 async fn hear(
     gate: &Arc<Gate>,
     listening: &Listening,
     upstream: UpstreamName,
     sender: &mpsc::Sender<Value>,
 ) {
-    let conversation = narrowed(gate, &listening.actor, &upstream, listening.conversation);
+    loop {
+        if let Ok(mut watch) = listening.watch(gate, Some(&upstream)) {
+            tokio::select! {
+                over = hear_once(gate, listening, &upstream, sender) => if over { return },
+                _code = watch.cut(Duration::ZERO) => {}
+            }
+        }
+        tokio::time::sleep(limits::STANDING_PAUSE).await;
+    }
+}
+
+/// Until the upstream's stream has ended; whether there is nothing more to hear at all.
+async fn hear_once(
+    gate: &Arc<Gate>,
+    listening: &Listening,
+    upstream: &UpstreamName,
+    sender: &mpsc::Sender<Value>,
+) -> bool {
+    let conversation = narrowed(gate, &listening.actor, upstream, listening.conversation);
     let party = Party {
         agent: listening.actor.agent().clone(),
         user: listening.actor.user().cloned(),
         conversation,
     };
-    let wanted = listening.wanted.as_ref().map(|(filter, _)| inner(filter, listening, &upstream));
+    let wanted = listening.wanted.as_ref().map(|(filter, _)| inner(filter, listening, upstream));
     let wanted = wanted.unwrap_or(Value::Null);
     let mut initiator =
         Initiator::standing(&listening.actor, upstream.clone(), conversation, listening.trace);
-    loop {
-        let credential = gate.broker.lend_for_conversation(&upstream, &party);
-        let opened = match credential {
-            Ok(credential) => gate.mcp.standing(&gate.client, credential, &party, &wanted).await,
-            Err(fault) => Err(fault),
-        };
-        match opened {
-            Ok(Some(mut messages)) => {
-                while let Some(Ok(message)) = messages.next().await {
-                    let told = initiator.hand_on(gate, &messages, message).await;
-                    let told = told.map(|told| shown(listening, &upstream, told));
-                    if let Some(told) = told.and_then(|told| fitting(listening, told))
-                        && sender.send(told).await.is_err()
-                    {
-                        return;
-                    }
+    let credential = gate.broker.lend_for_conversation(upstream, &party);
+    let opened = match credential {
+        Ok(credential) => gate.mcp.standing(&gate.client, credential, &party, &wanted).await,
+        Err(fault) => Err(fault),
+    };
+    match opened {
+        Ok(Some(mut messages)) => {
+            while let Some(Ok(message)) = messages.next().await {
+                let told = initiator.hand_on(gate, &messages, message).await;
+                let told = told.map(|told| shown(listening, upstream, told));
+                if let Some(told) = told.and_then(|told| fitting(listening, told))
+                    && sender.send(told).await.is_err()
+                {
+                    return true;
                 }
             }
-            // It has no such stream.
-            Ok(None) => return,
-            Err(fault) => {
-                tracing::debug!(%upstream, %fault, "a standing stream could not be opened")
-            }
+            false
         }
-        tokio::time::sleep(limits::STANDING_PAUSE).await;
+        // It has no such stream.
+        Ok(None) => true,
+        Err(fault) => {
+            tracing::debug!(%upstream, %fault, "a standing stream could not be opened");
+            false
+        }
     }
 }
 
@@ -256,21 +299,27 @@ fn notification(method: &str, mut params: Vec<(&str, Value)>, id: Option<&Value>
 
 fn events(
     receiver: mpsc::Receiver<Value>,
-    over: DropGuard,
+    over: CancellationToken,
     first: Option<Value>,
 ) -> Response<Body> {
-    let stream =
-        stream::unfold((receiver, over, first), |(mut receiver, over, first)| async move {
-            let bytes = match first {
-                Some(first) => call::event(&first),
-                None => match tokio::time::timeout(limits::MCP_KEEP_ALIVE, receiver.recv()).await {
+    let whole = over.clone().drop_guard();
+    let begun = (receiver, over, whole, first);
+    let stream = stream::unfold(begun, |(mut receiver, over, whole, first)| async move {
+        let bytes = match first {
+            Some(first) => call::event(&first),
+            None => tokio::select! {
+                biased;
+                // What waits to be read is not told any more.
+                () = over.cancelled() => return None,
+                next = tokio::time::timeout(limits::MCP_KEEP_ALIVE, receiver.recv()) => match next {
                     Err(_) => Bytes::from_static(b":\n\n"),
                     Ok(Some(message)) => call::event(&message),
                     Ok(None) => return None,
                 },
-            };
-            Some((Ok(Frame::data(bytes)), (receiver, over, None)))
-        });
+            },
+        };
+        Some((Ok(Frame::data(bytes)), (receiver, over, whole, None)))
+    });
     call::stream_response(StreamBody::new(stream).boxed_unsync())
 }
 
