@@ -1,9 +1,12 @@
-//! The control API: a listener of its own, for clients that open tasks. No agent's token is taken here (S1).
+//! The control API: a listener of its own, for declared clients that open tasks, read the registry or stop what they name.
+//! No agent's token is taken here (S1).
 
 mod caller;
 mod human;
 mod openapi;
+mod presented;
 mod problem;
+mod registry;
 mod request;
 mod subtasks;
 mod tasks;
@@ -17,7 +20,7 @@ use axum::{
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 use http::StatusCode;
 use model::Code;
@@ -43,6 +46,12 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: Cancellati
     let router = Router::new()
         .route("/api/v1/tasks", post(tasks::open))
         .route("/api/v1/tasks/{id}", delete(tasks::end))
+        .route("/api/v1/agents", get(registry::agents))
+        .route("/api/v1/agents/{name}", get(registry::agent))
+        .route("/api/v1/agents/{name}/residual", get(registry::residual))
+        .route("/api/v1/agents/{name}/suspension", put(registry::suspend))
+        .route("/api/v1/owners", get(registry::owners))
+        .route("/api/v1/revocations/{kind}/{name}", put(registry::revoke))
         .route("/openapi.json", get(openapi::document))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "there is nothing here") })
         .layer(from_fn_with_state(Arc::clone(&app), guard))

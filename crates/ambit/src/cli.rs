@@ -222,7 +222,7 @@ pub(crate) struct Dev {
     /// Where operators look: health and metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8401", env = "AMBIT_OPS_LISTEN")]
     pub(crate) ops_listen: SocketAddr,
-    /// Where clients open tasks
+    /// Where the control API is, for `clients:`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8402", env = "AMBIT_API_LISTEN")]
     pub(crate) api_listen: SocketAddr,
     #[command(flatten)]

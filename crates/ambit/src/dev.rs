@@ -1,7 +1,6 @@
 //! `ambit dev`, everything in one process, on loopback, as the user who starts it; and `ambit server run` of it what a
 //! server needs.
 
-mod api;
 mod operations;
 mod pins;
 mod terminal;
@@ -142,7 +141,7 @@ fn refuse_public(settings: &Settings) -> anyhow::Result<()> {
     let clients = settings.api_listen;
     anyhow::ensure!(
         clients.ip().is_loopback(),
-        "`{clients}` is not a loopback address: clients open tasks on this machine, listen on 127.0.0.1"
+        "`{clients}` is not a loopback address: clients come from this machine, listen on 127.0.0.1"
     );
     let agents = settings.listen;
     let why = match settings.form {
@@ -219,14 +218,8 @@ fn announce(app: &App, output: &Output) -> anyhow::Result<()> {
         "agents      {}   MCP at /mcp/UPSTREAM, HTTP at /http/UPSTREAM/…, tokens at /oauth/token",
         settings.base_url
     ))?;
-    line(&format!(
-        "operations  http://{}   /healthz /readyz /metrics /api/v1",
-        settings.ops_listen
-    ))?;
-    line(&format!(
-        "tasks       http://{}   /api/v1/tasks, for clients that open them",
-        settings.api_listen
-    ))?;
+    line(&format!("operations  http://{}   /healthz /readyz /metrics", settings.ops_listen))?;
+    line(&format!("control     http://{}   /api/v1, for `clients:`", settings.api_listen))?;
     line(&format!("data        {}", settings.data.display()))?;
     let world = app.gate.world();
     for (agent, until) in ops::observed(app) {

@@ -41,7 +41,7 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     /// Where operators look: health and metrics.
     pub(crate) ops_listen: SocketAddr,
-    /// Where clients open tasks: the control API.
+    /// Where the control API is.
     pub(crate) api_listen: SocketAddr,
     /// The agents' listener as agents write it, without a slash at its end: `http://127.0.0.1:8400`.
     pub(crate) base_url: String,

@@ -4,5 +4,5 @@ mod opening;
 mod params;
 mod record;
 
-pub(crate) use opening::{Opening, Refused, Use, open, refuse};
+pub(crate) use opening::{Opening, Refused, Use, append, open, refuse};
 pub(crate) use record::Told;

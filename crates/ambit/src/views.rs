@@ -118,12 +118,26 @@ pub(crate) fn agents(value: &Value) -> String {
         ("frozen", "frozen"),
         ("purpose", "purpose"),
     ];
-    columns(value, &list)
+    let rows = value.as_array().into_iter().flatten().cloned();
+    columns(&rows.map(with_mark).collect(), &list)
+}
+
+/// An agent whose state says as well whether it is refused, and whether a version of it waits.
+fn with_mark(mut agent: Value) -> Value {
+    let mark = if text(&agent, "refused").is_empty() { "" } else { "✕ " };
+    let waits = agent.get("version_waits").is_some_and(|waits| waits == true);
+    let state =
+        format!("{mark}{}{}", text(&agent, "state"), if waits { ", a version waits" } else { "" });
+    if let Some(members) = agent.as_object_mut() {
+        members.insert("state".into(), state.into());
+        members.remove("version_waits");
+    }
+    agent
 }
 
 /// `ambit agent show`
 pub(crate) fn agent(value: &Value) -> String {
-    let mut plain = value.clone();
+    let mut plain = with_mark(value.clone());
     let actions =
         plain.as_object_mut().and_then(|members| members.remove("actions")).unwrap_or_default();
     let parts = plain.as_object_mut().and_then(|members| members.remove("parts"));

@@ -1401,3 +1401,36 @@ fn networks_that_mean_something_else() {
     "#]],
     );
 }
+
+#[test]
+fn client_that_may_nothing() {
+    check(
+        "agents:\n",
+        "clients:\n  soc: { keys: soc.jwks }\nagents:\n",
+        &expect![[r#"
+        6:3+3 client `soc` may do nothing | write `may: [read]`, or `agent: NAME, may_open: [INTENT]`
+    "#]],
+    );
+}
+
+#[test]
+fn client_with_half_of_its_tasks() {
+    check(
+        "agents:\n",
+        "clients:\n  soc: { agent: helpdesk, may: [read] }\nagents:\n",
+        &expect![[r#"
+            6:3+3 `agent` and `may_open` are stated together | write `agent: NAME, may_open: [INTENT]`, or neither
+        "#]],
+    );
+}
+
+#[test]
+fn client_right_that_is_none() {
+    check(
+        "agents:\n",
+        "clients:\n  soc: { may: [read, approve] }\nagents:\n",
+        &expect![[r#"
+        6:22+7 `approve` is not something a client may do | use one of `read`, `stop`
+    "#]],
+    );
+}

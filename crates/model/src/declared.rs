@@ -2,7 +2,7 @@
 
 mod humans;
 
-pub use humans::{HumanIssuer, Orchestrator, Shown};
+pub use humans::{ApiRight, Client, HumanIssuer, Shown};
 
 use crate::{
     action::{Effect, RiskTier, Sink},
@@ -38,7 +38,7 @@ pub struct Declared {
     /// What the people of a group may do. Where nothing is stated for any group or issuer, nothing is intersected.
     pub rights: BTreeMap<Name, BTreeSet<ActionPattern>>,
     /// Who opens tasks.
-    pub clients: BTreeMap<Name, Orchestrator>,
+    pub clients: BTreeMap<Name, Client>,
     /// Cases that gate every `apply`.
     pub tests: Vec<Case>,
     /// Hand-written Cedar, in the order of file names.

@@ -235,6 +235,19 @@ impl Lifecycle {
         }
     }
 
+    /// Why it was stopped, in the words of who or what did it.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Lifecycle::Suspended { reason, .. } | Lifecycle::Decommissioned { reason, .. } => {
+                Some(reason)
+            }
+            Lifecycle::Draft { .. } | Lifecycle::UnderReview { .. } | Lifecycle::Active { .. } => {
+                None
+            }
+        }
+    }
+
     /// The word in rows, records and answers.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {

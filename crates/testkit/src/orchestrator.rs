@@ -1,7 +1,8 @@
-//! A client that opens tasks: it buys tokens for the control API with a key of its own, and proves each request.
+//! A client of the control API: it buys tokens for it with a key of its own, and proves each request.
 
 use crate::{buyer::Buyer, process::Home, proof::ProofKey};
 use anyhow::{Context as _, Result, ensure};
+use http::HeaderMap;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use std::sync::Arc;
 pub struct Told {
     /// The HTTP status.
     pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// Its body, null if it is not JSON.
     pub body: Value,
 }
@@ -77,9 +80,9 @@ impl Orchestrator {
             request = request.header(*name, *value);
         }
         let answer = request.send().await?;
-        let status = answer.status().as_u16();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = serde_json::from_slice(&answer.bytes().await?).unwrap_or_default();
-        Ok(Told { status, body })
+        Ok(Told { status, headers, body })
     }
 
     /// Asks for a task.

@@ -216,7 +216,7 @@ fn a_decommissioned_agent_is_gone_and_what_is_left_is_said() -> Result<()> {
     let (status, answer) = scene.captured(&captured)?;
     ensure!(!status.is_success(), "{status} {answer}");
     let shown = scene.home.json(&["agent", "show", "payer"])?;
-    ensure!(shown["state"] == "✕ decommissioned", "{shown}");
+    ensure!(shown["state"] == "decommissioned", "{shown}");
     scene.gate.stop()?;
     let verified = scene.home.done(&["ledger", "verify"])?;
     ensure!(verified.contains('✓') || verified.contains("holds"), "{verified}");
@@ -230,7 +230,7 @@ fn residual_is_true(scene: &Scene) -> Result<()> {
     let transfers = again.as_array().map_or(0, Vec::len);
     ensure!(transfers > 0, "nothing was transferred");
     let list = scene.home.json(&["agent", "list"])?;
-    let is_ended = |row: &Value| row["name"] == "payer" && row["state"] == "✕ decommissioned";
+    let is_ended = |row: &Value| row["name"] == "payer" && row["state"] == "decommissioned";
     ensure!(list.as_array().is_some_and(|rows| rows.iter().any(is_ended)), "{list}");
     let report = scene.home.json(&["agent", "residual", "payer"])?;
     let row = |what: &str| -> Result<&Value> {

@@ -5,13 +5,13 @@ use crate::app::App;
 use gate::wire::credential::single;
 use http::{header::AUTHORIZATION, request::Parts};
 use identity::{ClientCaller, ClientPresented, Nonces};
-use model::{Code, Digest, Name, Timestamp, declared::Orchestrator};
+use model::{Code, Digest, Name, Timestamp, declared};
 use policy::{everything, subject_digest};
 
 /// An authenticated client that is declared and not stopped.
 pub(super) struct Client {
     pub(super) name: Name,
-    pub(super) declared: Orchestrator,
+    pub(super) declared: declared::Client,
     /// The control revision that it was looked up at.
     pub(super) revision: u64,
     /// Its proof, to be used up by the record of what is answered.

@@ -11,7 +11,7 @@ use crate::{
 };
 use identity::{CredentialError, Expected, Foreign, Verified, stated_issuer, verify_foreign};
 use model::{
-    Code, Digest, Name, UserName,
+    AgentName, Code, Digest, Name, UserName,
     declared::{HumanIssuer, Shown},
 };
 use policy::subject_digest;
@@ -27,7 +27,7 @@ pub(super) struct For {
 /// What the request says of the human.
 pub(super) async fn read(
     app: &App,
-    client: &Client,
+    (client, agent): (&Client, &AgentName),
     named: Option<&str>,
     token: Option<&str>,
 ) -> Result<For, Refused> {
@@ -35,7 +35,7 @@ pub(super) async fn read(
     let named = named.map(UserName::new).transpose();
     let named = named.map_err(|error| Refused::Wrong(error.to_string()))?;
     let proven = match token {
-        Some(token) => proven(app, client, token).await?,
+        Some(token) => proven(app, (client, agent), token).await?,
         None => {
             let Some(user) = named else {
                 return Ok(For { user: None, told: Told::Nobody, subjects: Vec::new() });
@@ -57,10 +57,14 @@ pub(super) async fn read(
     Ok(proven)
 }
 
-async fn proven(app: &App, client: &Client, token: &str) -> Result<For, Refused> {
+async fn proven(
+    app: &App,
+    (client, agent): (&Client, &AgentName),
+    token: &str,
+) -> Result<For, Refused> {
     let issuer = stated_issuer(token).map_err(|error| invalid(&error))?;
     if issuer == app.gate.settings().issuer {
-        return of_ours(app, client, token);
+        return of_ours(app, agent, token);
     }
     let world = app.gate.world();
     let issuers = &world.compiled.declared().issuers;
@@ -129,14 +133,14 @@ fn subject(
         .map_err(|_| refused("`subject_token` names the human by more than visible ASCII"))
 }
 
-/// A token of Ambit's that names a human, of the agent whose tasks the client opens.
-fn of_ours(app: &App, client: &Client, token: &str) -> Result<For, Refused> {
+/// A token of Ambit's that names a human, of the agent whose tasks are opened.
+fn of_ours(app: &App, agent: &AgentName, token: &str) -> Result<For, Refused> {
     let world = app.gate.world();
     let issuer = &app.gate.settings().issuer;
     let verified = Verified::verify(token, &world.keys, issuer, app.clock.now());
     let verified = verified.map_err(|error| invalid(&error))?;
     let refused = |code, what: &str| Refused::Denied(code, what.to_owned());
-    let user = verified.user().cloned().filter(|_| *verified.agent() == client.declared.agent);
+    let user = verified.user().cloned().filter(|_| verified.agent() == agent);
     let user = user.ok_or_else(|| {
         refused(Code::CredentialInvalid, "`subject_token` names no human for this agent")
     })?;

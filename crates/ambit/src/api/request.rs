@@ -36,6 +36,13 @@ pub(super) struct NewSubTask {
     pub(super) instance: Option<String>,
 }
 
+/// Why something is stopped.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stop {
+    pub(super) reason: String,
+}
+
 /// What set a task off.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

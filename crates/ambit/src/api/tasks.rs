@@ -2,7 +2,7 @@
 
 use super::{
     caller::{Client, authenticate},
-    human,
+    human, presented,
     problem::Problem,
     request::{self, NewTask},
 };
@@ -15,8 +15,8 @@ use axum::{
     extract::{Path, Request, State},
     response::Response,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use model::{Code, Digest, Name, OpenedBy, TaskId, Timestamp, UserName};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use model::{AgentName, Code, Digest, Name, OpenedBy, TaskId, Timestamp, UserName};
 use policy::TaskFacts;
 use serde_json::json;
 use std::sync::Arc;
@@ -28,6 +28,7 @@ pub(super) async fn open(
 ) -> Result<Response<Body>, Problem> {
     let (head, body) = request.into_parts();
     let client = authenticate(&app, &head)?;
+    let agent = opener(&app, &client, &head).await?;
     let bytes = request::bytes(body).await?;
     let key = idempotency_key(&client, &head.headers)?;
     let digest = request::sha256(&bytes);
@@ -41,13 +42,13 @@ pub(super) async fn open(
         revision: client.revision,
         asked: request::cut(&bytes),
     };
-    let opening = match asked(&app, &client, &bytes).await {
+    let opening = match asked(&app, (&client, &agent), &bytes).await {
         Ok((opening, subjects)) => {
             using.subjects.extend(subjects);
             opening
         }
         Err(refused) => {
-            let whom = (client.declared.agent.clone(), Some(client.name.clone()));
+            let whom = (agent, Some(client.name.clone()));
             using.remembered = None;
             return Err(Problem::of(tasks::refuse(&app, whom, refused, using, Told::Nobody).await));
         }
@@ -100,9 +101,17 @@ pub(super) async fn ended(
     Ok(response)
 }
 
+/// The agent whose tasks the client opens, if it opens any.
+async fn opener(app: &App, client: &Client, head: &Parts) -> Result<AgentName, Problem> {
+    match &client.declared.agent {
+        Some(agent) => Ok(agent.clone()),
+        None => Err(presented::refuse(app, client, head, "open tasks").await),
+    }
+}
+
 async fn asked(
     app: &App,
-    client: &Client,
+    (client, agent): (&Client, &AgentName),
     bytes: &[u8],
 ) -> Result<(Opening, Vec<Digest>), Refused> {
     let asked: NewTask = request::read(bytes)?;
@@ -114,9 +123,9 @@ async fn asked(
     let (trigger, body) = request::trigger(asked.trigger, asked.input_trust.as_deref())?;
     let expires = request::end(app.clock.now(), asked.expires_in)?;
     let (named, token) = (asked.user.as_deref(), asked.subject_token.as_deref());
-    let human = human::read(app, client, named, token).await?;
+    let human = human::read(app, (client, agent), named, token).await?;
     let opening = Opening {
-        agent: client.declared.agent.clone(),
+        agent: agent.clone(),
         intent: Some(intent),
         params: asked.params,
         user: human.user,

@@ -27,13 +27,6 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: Cancellati
         "Agents in `mode: observe`, which nothing holds back",
         observed.clone(),
     );
-    let api = match super::api::router(Arc::clone(&app)) {
-        Ok(api) => api,
-        Err(error) => {
-            tracing::error!(%error, "there is no API at this start");
-            Router::new()
-        }
-    };
     let aging = Gauge::default();
     registry.register(
         "ambit_aging_keys",
@@ -57,8 +50,7 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener, stop: Cancellati
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(state)
-        .merge(api);
+        .with_state(state);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "the operations listener stopped");

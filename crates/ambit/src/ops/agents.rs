@@ -73,8 +73,10 @@ fn row(app: &App, entry: &AgentEntry) -> Value {
     json!({
         "name": entry.name.as_str(),
         "declared": true,
-        "state": life.word,
+        "state": life.state,
+        "version_waits": life.version_waits,
         "since": life.since,
+        "reason": life.reason,
         "answered": life.answered,
         "answered_until": life.until,
         "refused": life.refused,
@@ -98,7 +100,9 @@ fn row(app: &App, entry: &AgentEntry) -> Value {
 /// Where an agent is in its life, and who answers for it.
 #[derive(Default)]
 struct Life {
-    word: String,
+    state: &'static str,
+    version_waits: bool,
+    reason: Option<String>,
     since: Option<String>,
     answered: &'static str,
     until: Option<String>,
@@ -111,21 +115,15 @@ fn life(app: &App, entry: &AgentEntry, state: &store::State, now: Timestamp) -> 
     let answered = super::registry::vigour(until, Ground::of(state).term, now);
     let refused = world.registry.refused(&entry.name, now);
     let known = registry::registration(state, &entry.name).ok().flatten();
-    let (word, since) = match &known {
-        None => ("unregistered".to_owned(), None),
-        Some(known) => {
-            let word = known.state.as_str();
-            let word = if known.waiting.is_some() {
-                format!("{word}, a version waits")
-            } else {
-                word.to_owned()
-            };
-            (word, Some(known.state.since().to_string()))
-        }
+    let (state, since) = match &known {
+        None => ("unregistered", None),
+        Some(known) => (known.state.as_str(), Some(known.state.since().to_string())),
     };
-    let word = if refused.is_some() { format!("✕ {word}") } else { word };
+    let reason = known.as_ref().and_then(|known| known.state.reason());
     Life {
-        word,
+        state,
+        reason: reason.map(str::to_owned),
+        version_waits: known.is_some_and(|known| known.waiting.is_some()),
         since,
         answered,
         until: until.map(|until| until.to_string()),

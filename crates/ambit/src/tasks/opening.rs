@@ -135,7 +135,8 @@ pub(crate) async fn refuse(
     }
 }
 
-async fn append<T>(app: &App, record: T) -> Result<(), Refused>
+/// Writes a record before its answer is told.
+pub(crate) async fn append<T>(app: &App, record: T) -> Result<(), Refused>
 where
     T: Recordable + Send + Unpin + 'static,
 {
@@ -147,7 +148,10 @@ where
         AppendError::Saturated => {
             Refused::Unrecorded(Code::Saturated, "the gateway is busy: try again".to_owned())
         }
-        error => Refused::Unrecorded(Code::Unrecorded, format!("the task was not opened: {error}")),
+        error => Refused::Unrecorded(
+            Code::Unrecorded,
+            format!("it cannot be recorded, so it was not done: {error}"),
+        ),
     };
     let pending = app.store.journal().append(record, app.stamp());
     let durable = pending.map_err(|failed| why(&failed.error))?.await;

@@ -134,8 +134,14 @@ pub(crate) static HUMAN_ISSUER: Shape = Shape {
 pub(crate) static CLIENT: Shape = Shape {
     title: "a client",
     keys: &[
-        key("agent", Required, Text(NAME), "The agent whose tasks it opens."),
-        key("may_open", Required, List(&Text(NAME)), "The intents it may open tasks for."),
+        key("agent", Optional, Text(NAME), "The agent whose tasks it opens."),
+        key("may_open", Optional, List(&Text(NAME)), "The intents it may open tasks for."),
+        key(
+            "may",
+            Optional,
+            List(&Words(&["read", "stop"])),
+            "What else it may do: `read` the registry, `stop` (suspend and revoke).",
+        ),
         key("keys", Optional, Text(ANY), "File with its public keys (JWKS)."),
         key(
             "humans",

@@ -19,19 +19,41 @@ pub struct HumanIssuer {
     pub line: u32,
 }
 
-/// A client that opens tasks of one agent.
+/// A client of the control API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Orchestrator {
+pub struct Client {
     /// The agent whose tasks it opens.
-    pub agent: AgentName,
+    pub agent: Option<AgentName>,
     /// The intents that it may open tasks for.
     pub may_open: BTreeSet<Name>,
+    /// What else it may do.
+    pub may: BTreeSet<ApiRight>,
     /// Path of a JWKS with its public keys, relative to the file; `None`: `dev` generates one.
     pub keys: Option<String>,
     /// How it shows for whom a task is.
     pub humans: Shown,
     /// The entry's line in its file, 1-based.
     pub line: u32,
+}
+
+/// What a client of the control API may do with the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ApiRight {
+    /// Read it.
+    Read,
+    /// Stop what it names: suspend and revoke. Letting go again is for people.
+    Stop,
+}
+
+impl ApiRight {
+    /// The word in `ambit.yaml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ApiRight::Read => "read",
+            ApiRight::Stop => "stop",
+        }
+    }
 }
 
 /// How a client shows for whom a task is.

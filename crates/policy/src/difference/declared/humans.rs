@@ -4,7 +4,7 @@ use super::{each, or_none};
 use crate::agent::pattern_text;
 use crate::difference::{Direction, Found};
 use model::Name;
-use model::declared::{ActionPattern, Declared, HumanIssuer, Orchestrator, Shown};
+use model::declared::{ActionPattern, Client, Declared, HumanIssuer, Shown};
 use std::collections::BTreeSet;
 
 pub(super) fn compare(before: &Declared, after: &Declared, found: &mut Found) {
@@ -61,18 +61,25 @@ fn issuer(name: &Name, a: &HumanIssuer, b: &HumanIssuer, found: &mut Found) {
     found.compare("may", name, (&may(a), &may(b)), Direction::growing(grows));
 }
 
-fn client(name: &Name, a: &Orchestrator, b: &Orchestrator, found: &mut Found) {
+fn client(name: &Name, a: &Client, b: &Client, found: &mut Found) {
     let widens = Direction::Widens;
-    found.compare("agent", name, (&a.agent, &b.agent), widens);
-    let opens = |one: &Orchestrator| {
+    let agent = |one: &Client| or_none(one.agent.as_ref());
+    found.compare("agent", name, (&agent(a), &agent(b)), widens);
+    let may = |one: &Client| {
+        let words: Vec<&str> = one.may.iter().map(|right| right.as_str()).collect();
+        words.join(", ")
+    };
+    let grows = !b.may.is_subset(&a.may);
+    found.compare("may", name, (&may(a), &may(b)), Direction::growing(grows));
+    let opens = |one: &Client| {
         let names: Vec<&str> = one.may_open.iter().map(Name::as_str).collect();
         names.join(", ")
     };
     let grows = !b.may_open.is_subset(&a.may_open);
     found.compare("may_open", name, (&opens(a), &opens(b)), Direction::growing(grows));
-    let keys = |one: &Orchestrator| or_none(one.keys.as_ref());
+    let keys = |one: &Client| or_none(one.keys.as_ref());
     found.compare("keys", name, (&keys(a), &keys(b)), widens);
-    let shown = |one: &Orchestrator| match one.humans {
+    let shown = |one: &Client| match one.humans {
         Shown::Proven => "proven",
         Shown::Stated => "stated",
     };
