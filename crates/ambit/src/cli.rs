@@ -311,6 +311,8 @@ pub(crate) enum DevGuard {
     Projection,
     /// A token that is bound to nothing reaches nothing `high`.
     Bearer,
+    /// Reused assertions of foreign workloads are held to their first key.
+    Pins,
 }
 
 /// Where the declared state is.

@@ -86,6 +86,7 @@ async fn serve(options: cli::Dev, form: Form, output: &Output) -> anyhow::Result
         Some(cli::DevGuard::Revocation) => guards.revocation = false,
         Some(cli::DevGuard::Projection) => guards.projection = false,
         Some(cli::DevGuard::Bearer) => guards.bearer = false,
+        Some(cli::DevGuard::Pins) => guards.pins = false,
     }
     if let Some(guard) = options.guard_off {
         output.complain(&format!(

@@ -188,6 +188,7 @@ fn others(app: &Arc<App>) -> anyhow::Result<gate::wire::serve::Others> {
     let settings =
         issuer::Settings::new(&app.settings.base_url, app.settings.form.is_development())?;
     let settings = settings.with_mtls(app.settings.tls.is_some());
+    let settings = settings.with_pins(app.gate.settings().guards.pins);
     let router = issuer::router(app.clone(), app.store.journal().clone(), settings)
         .merge(crate::api::subtasks(Arc::clone(app)));
     Ok(Arc::new(move |request: Request<Incoming>| {

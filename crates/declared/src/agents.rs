@@ -209,7 +209,7 @@ fn credentials(entry: &Entry, problems: &mut Problems) -> Option<Credentials> {
     };
     let federated = match fields.get("federated", problems) {
         None => Vec::new(),
-        Some(entry) => crate::federated::read(entry, problems)?,
+        Some(entry) => crate::federated::read(entry, proof, problems)?,
     };
     let networks = match fields.get("networks", problems) {
         None => Vec::new(),

@@ -8,18 +8,18 @@ use crate::{
     problems::Problems,
     schema::shapes,
 };
-use model::declared::Federated;
+use model::declared::{Federated, Proof};
 use std::collections::BTreeMap;
 
 /// Tokens of GitHub Actions, whose subject anyone can choose by renaming a repository.
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
-pub(crate) fn read(entry: &Entry, problems: &mut Problems) -> Option<Vec<Federated>> {
+pub(crate) fn read(entry: &Entry, proof: Proof, problems: &mut Problems) -> Option<Vec<Federated>> {
     let all = items(entry, "`federated`", problems);
-    all.iter().map(|item| one(item, entry.key.span, problems)).collect()
+    all.iter().map(|item| one(item, entry.key.span, proof, problems)).collect()
 }
 
-fn one(node: &Node, at: Span, problems: &mut Problems) -> Option<Federated> {
+fn one(node: &Node, at: Span, proof: Proof, problems: &mut Problems) -> Option<Federated> {
     let fields = Fields::open(node, at, &shapes::FEDERATED, problems)?;
     let issuer = fields.get("issuer", problems)?;
     let name = exact(&issuer.value, "`issuer`", problems)?.to_owned();
@@ -48,7 +48,63 @@ fn one(node: &Node, at: Span, problems: &mut Problems) -> Option<Federated> {
         None => limits::FEDERATED_AGE,
         Some(entry) => duration(&entry.value, "`max_age`", limits::FEDERATED_AGE_MAX, problems)?,
     };
-    Some(Federated { issuer: name, subject, claims, max_age })
+    let pin = pin(&fields, proof, problems)?;
+    Some(Federated { issuer: name, subject, claims, max_age, pin })
+}
+
+/// The claim that a reused assertion's key is pinned by; nothing where each assertion counts once.
+fn pin(fields: &Fields<'_>, proof: Proof, problems: &mut Problems) -> Option<Option<String>> {
+    let single = fields.get("single_use", problems);
+    let pin = fields.get("pin", problems);
+    let reused = match single {
+        None => None,
+        Some(entry) => match &entry.value.value {
+            Value::Boolean(single) => (!single).then_some(entry),
+            _ => {
+                let message = "`single_use` is `true` or `false`";
+                problems.add(entry.value.span, message, "write `true` or `false`");
+                return None;
+            }
+        },
+    };
+    match (reused, pin) {
+        (None, None) => Some(None),
+        (None, Some(pin)) => {
+            let message = "`pin` is for assertions that are used again, and these count once";
+            problems.add(
+                pin.key.span,
+                message,
+                "write `single_use: false` beside it, or leave it out",
+            );
+            None
+        }
+        (Some(reused), _) if proof == Proof::None => {
+            let message = "an assertion that is used again must come with a key, and `proof: none` asks for none";
+            let fix = "write `proof: dpop` or `proof: mtls`, or leave `single_use` out";
+            problems.add(reused.value.span, message, fix);
+            None
+        }
+        (Some(reused), None) => {
+            let message = "an assertion that is used again needs `pin`: whose key it is bound to";
+            let fix = "write `pin: /kubernetes.io/pod/uid`, or `pin: sub` where the subject is one workload";
+            problems.add(reused.value.span, message, fix);
+            None
+        }
+        (Some(_), Some(pin)) => Some(Some(claim(&pin.value, problems)?)),
+    }
+}
+
+/// The name of a claim, or a JSON pointer to one.
+fn claim(node: &Node, problems: &mut Problems) -> Option<String> {
+    let path = text(node, "`pin`", problems)?;
+    let steps = path.strip_prefix('/').unwrap_or(path).split('/');
+    let is_pointer = path.starts_with('/') && steps.clone().all(|step| !step.is_empty());
+    if is_pointer || !path.is_empty() && !path.contains('/') {
+        return Some(path.to_owned());
+    }
+    let message = "`pin` is the name of a claim, or a JSON pointer to one that begins with `/`";
+    problems.add(node.span, message, "write `sub`, or `/kubernetes.io/pod/uid`");
+    None
 }
 
 fn claims(entry: &Entry, problems: &mut Problems) -> Option<BTreeMap<String, String>> {

@@ -375,6 +375,61 @@ fn federated_plain_http() {
 }
 
 #[test]
+fn federated_reuse_without_a_key() {
+    check(
+        "proof: dpop",
+        "proof: none, federated: [{ issuer: 'https://issuer.example', subject: a, single_use: false, pin: sub }]",
+        &expect![[r#"
+            12:105+5 an assertion that is used again must come with a key, and `proof: none` asks for none | write `proof: dpop` or `proof: mtls`, or leave `single_use` out
+        "#]],
+    );
+}
+
+#[test]
+fn federated_reuse_without_a_pin() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'https://issuer.example', subject: a, single_use: false }]",
+        &expect![[r#"
+            12:92+5 an assertion that is used again needs `pin`: whose key it is bound to | write `pin: /kubernetes.io/pod/uid`, or `pin: sub` where the subject is one workload
+        "#]],
+    );
+}
+
+#[test]
+fn federated_pin_of_nothing() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'https://issuer.example', subject: a, single_use: false, pin: kubernetes.io/pod }]",
+        &expect![[r#"
+            12:104+17 `pin` is the name of a claim, or a JSON pointer to one that begins with `/` | write `sub`, or `/kubernetes.io/pod/uid`
+        "#]],
+    );
+}
+
+#[test]
+fn federated_pin_of_what_counts_once() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'https://issuer.example', subject: a, single_use: true, pin: sub }]",
+        &expect![[r#"
+            12:98+3 `pin` is for assertions that are used again, and these count once | write `single_use: false` beside it, or leave it out
+        "#]],
+    );
+}
+
+#[test]
+fn federated_single_use_maybe() {
+    check(
+        "proof: dpop",
+        "federated: [{ issuer: 'https://issuer.example', subject: a, single_use: often }]",
+        &expect![[r#"
+            12:92+5 `single_use` is `true` or `false` | write `true` or `false`
+        "#]],
+    );
+}
+
+#[test]
 fn static_secret() {
     check(
         "proof: dpop",

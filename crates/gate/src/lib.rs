@@ -70,11 +70,13 @@ pub struct Guards {
     pub projection: bool,
     /// A token that is bound to nothing reaches nothing `high`.
     pub bearer: bool,
+    /// Reused assertions of foreign workloads are held to the first key that came with them.
+    pub pins: bool,
 }
 
 impl Default for Guards {
     fn default() -> Self {
-        Guards { revocation: true, projection: true, bearer: true }
+        Guards { revocation: true, projection: true, bearer: true, pins: true }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     proof::{token_digest, use_digest},
 };
 use canonical::Value;
-use model::{Digest, Duration, Timestamp};
+use model::{AgentName, Digest, Duration, Timestamp};
 
 const WHAT: Credential = Credential::Foreign;
 
@@ -45,7 +45,20 @@ pub struct Foreign {
     issuer: String,
     subject: String,
     expires: Timestamp,
+    /// When it is taken no more: at its `exp`, or when it is too old.
+    ends: Timestamp,
     single_use: Digest,
+}
+
+/// The workload of a token that may be used again: what its key is pinned by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// The value of the claim that tells it from the next, such as the uid of a pod.
+    pub value: String,
+    /// What its key is bound to: agent, issuer, claim and value as one digest.
+    pub what: Digest,
+    /// Until when that is remembered: as long as this token could be used.
+    pub until: Timestamp,
 }
 
 impl Foreign {
@@ -90,6 +103,24 @@ impl Foreign {
         }
     }
 
+    /// The workload that a claim tells from the next, for an agent: text of 1 to 512 bytes; `None` where the claim is
+    /// none.
+    #[must_use]
+    pub fn workload(&self, agent: &AgentName, path: &str) -> Option<Workload> {
+        let Some(Value::String(value)) = self.claim(path) else { return None };
+        if value.is_empty() || value.len() > SUBJECT_BYTES {
+            return None;
+        }
+        // The parts before the last hold no zero byte, so that no two lists of parts are one text.
+        let holder = format!("{agent}\0{}\0{path}", self.issuer);
+        if self.issuer.contains('\0') || path.contains('\0') {
+            return None;
+        }
+        let what = use_digest("ambit-pin-v1", &holder, value);
+        let until = self.ends.after(LEEWAY).after(crate::limits::ASSERTION_COMMIT_WITHIN);
+        Some(Workload { value: value.clone(), what, until })
+    }
+
     /// What must be unused where its issuer's tokens count once, and until when its use must be remembered: its `jti`
     /// under its issuer, or what was signed where it has none.
     #[must_use]
@@ -129,7 +160,7 @@ pub fn verify_foreign(
     if claims.audience()? != expected.audience {
         return Err(CredentialError::Audience { what: WHAT });
     }
-    let expires = check_times(&claims, expected.max_age, now)?;
+    let (expires, ends) = check_times(&claims, expected.max_age, now)?;
     let subject = claims.text("sub")?;
     if subject.is_empty() || subject.len() > SUBJECT_BYTES {
         return Err(claims.wrong("sub", "text of 1 to 512 bytes"));
@@ -139,7 +170,7 @@ pub fn verify_foreign(
         None => token_digest(signed),
     };
     let (issuer, subject) = (expected.issuer.to_owned(), subject.to_owned());
-    Ok(Foreign { claims, issuer, subject, expires, single_use })
+    Ok(Foreign { claims, issuer, subject, expires, ends, single_use })
 }
 
 fn check_type(compact: &Compact<'_>, types: &[&str]) -> Result<(), CredentialError> {
@@ -152,20 +183,21 @@ fn check_type(compact: &Compact<'_>, types: &[&str]) -> Result<(), CredentialErr
     if fits { Ok(()) } else { Err(CredentialError::Type { what: WHAT, expected: "JWT" }) }
 }
 
+/// Its `exp`, and when it is taken no more.
 fn check_times(
     claims: &Claims,
     max_age: Option<Duration>,
     now: Timestamp,
-) -> Result<Timestamp, CredentialError> {
+) -> Result<(Timestamp, Timestamp), CredentialError> {
     let expires = claims.time("exp")?;
     claims.begun(now)?;
     if expires.after(LEEWAY) <= now {
         return Err(CredentialError::Expired { what: WHAT });
     }
-    if let Some(limit) = max_age
-        && claims.time("iat")?.after(limit).after(LEEWAY) <= now
-    {
+    let Some(limit) = max_age else { return Ok((expires, expires)) };
+    let aged = claims.time("iat")?.after(limit);
+    if aged.after(LEEWAY) <= now {
         return Err(CredentialError::TooOld { what: WHAT, limit: limit.as_seconds() });
     }
-    Ok(expires)
+    Ok((expires, expires.min(aged)))
 }

@@ -48,7 +48,7 @@ pub use delegation::{
     DETAIL_TYPE, Delegation, DetailsError, chain_of, read_details, write_chain, write_details,
 };
 pub use foreign::{
-    Expected, Foreign, ForeignKeys, ForeignKeysError, stated_issuer, verify_foreign,
+    Expected, Foreign, ForeignKeys, ForeignKeysError, Workload, stated_issuer, verify_foreign,
 };
 pub use key::{Algorithm, KeyError, PublicKey};
 pub use nonce::{NonceKey, Nonces};

@@ -5,7 +5,7 @@ use crate::{
     settings::Settings,
 };
 use http::{HeaderMap, header};
-use identity::{Certificate, ClientAssertion, verify_client_assertion};
+use identity::{Certificate, ClientAssertion, Workload, verify_client_assertion};
 use model::{AgentName, Digest, Peer, Timestamp};
 
 /// What a request shows beside its body.
@@ -39,11 +39,20 @@ pub(crate) enum Way {
         issuer: String,
         /// Whom it names there.
         subject: String,
-        /// What is used up, and until when that is remembered.
-        single_use: (Digest, Timestamp),
+        /// How often it counts.
+        reuse: Reuse,
     },
     /// Over `control.sock`, whose peer was checked.
     Control,
+}
+
+/// How often an assertion of a foreign issuer counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// Once: what is used up, and until when that is remembered.
+    Once(Digest, Timestamp),
+    /// While it lives, with the key that this workload came with first. Nothing is proven by it alone.
+    Pinned(Workload),
 }
 
 /// An authenticated client.
@@ -100,6 +109,17 @@ impl Client {
         match &self.way {
             Way::Assertion { key, .. } | Way::Certificate { key } => Some(key),
             Way::Federated { .. } | Way::Control => None,
+        }
+    }
+
+    /// The workload whose key is pinned, if it came with an assertion that may be used again.
+    pub(crate) const fn pinned(&self) -> Option<&Workload> {
+        match &self.way {
+            Way::Federated { reuse: Reuse::Pinned(workload), .. } => Some(workload),
+            Way::Federated { .. }
+            | Way::Assertion { .. }
+            | Way::Certificate { .. }
+            | Way::Control => None,
         }
     }
 

@@ -176,6 +176,7 @@ fn check_binding(
         return Err(IssueError::KeyAged);
     }
     match (&wish.binding, agent.proof) {
+        (Binding::None, Proof::None) if client.pinned().is_some() => Err(IssueError::ProofMissing),
         (Binding::Certificate { key, .. }, Proof::Mtls | Proof::None) => {
             key.clone().map(|key| (Some(key), true)).ok_or(IssueError::CertificateKey)
         }

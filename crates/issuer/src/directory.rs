@@ -150,6 +150,9 @@ pub trait Directory: Send + Sync {
     /// Randomness for one id.
     fn random(&self) -> [u8; 10];
 
+    /// Tells the operator that an agent's reused assertion came with another key than the one that it is pinned to.
+    fn other_key(&self, _agent: &AgentName) {}
+
     /// Counts a request that was refused before its client was authenticated. It may be sampled
     /// into the ledger there, under a limit: here nothing is recorded that a stranger can repeat.
     fn refused_before_authentication(&self, code: Code, reason: &'static str);

@@ -91,10 +91,12 @@ async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {
         Ok(body) => issuer.revoke(shown(&head), &body).await,
         Err(error) => Err(issuer.too_large(error)),
     };
-    match revoked {
+    let mut response = match revoked {
         Ok(()) => answer(StatusCode::OK, Vec::new()),
         Err(error) => refusal(&error),
-    }
+    };
+    bring_nonce(&issuer, &mut response);
+    response
 }
 
 async fn introspect(State(issuer): State<Issuer>, request: Request) -> Response {
@@ -103,10 +105,12 @@ async fn introspect(State(issuer): State<Issuer>, request: Request) -> Response 
         Ok(body) => issuer.introspect(shown(&head), &body).await,
         Err(error) => Err(issuer.too_large(error)),
     };
-    match told {
+    let mut response = match told {
         Ok(told) => answer(StatusCode::OK, told),
         Err(error) => refusal(&error),
-    }
+    };
+    bring_nonce(&issuer, &mut response);
+    response
 }
 
 async fn certificate(State(issuer): State<Issuer>, request: Request) -> Response {

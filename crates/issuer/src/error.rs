@@ -50,6 +50,15 @@ pub enum IssueError {
         "the assertion's subject or claims are not those of a workload that is declared for this agent"
     )]
     OtherWorkload,
+    /// The assertion may be used again, and lacks the claim that its key would be pinned by.
+    #[error("the assertion lacks the claim that `pin` names for this agent, or it is no text")]
+    Unpinned,
+    /// The workload's assertions are pinned to another key.
+    #[error(
+        "this workload came with another key before: use that key, or wait until the last assertion that came with it \
+         has ended"
+    )]
+    OtherKey,
     /// The keys of a foreign issuer cannot be had.
     #[error("the keys of the assertion's issuer cannot be had now: try again in a few seconds")]
     IssuerAway,
@@ -204,6 +213,8 @@ impl IssueError {
             | IssueError::CertificateKey
             | IssueError::Federated(_)
             | IssueError::OtherWorkload
+            | IssueError::Unpinned
+            | IssueError::OtherKey
             | IssueError::Assertion(_)
             | IssueError::OtherClient
             | IssueError::KeyAged
@@ -269,7 +280,8 @@ impl IssueError {
             }
             IssueError::CertificateMissing => Code::ProofInvalid,
             IssueError::Federated(error) => error.code(),
-            IssueError::OtherWorkload => Code::CredentialInvalid,
+            IssueError::OtherWorkload | IssueError::Unpinned => Code::CredentialInvalid,
+            IssueError::OtherKey => Code::KeyPinned,
             IssueError::IssuerAway => Code::IssuerUnavailable,
             IssueError::ProofMissing | IssueError::ProofRepeated | IssueError::ForeignKey => {
                 Code::ProofInvalid
@@ -314,6 +326,8 @@ impl IssueError {
             IssueError::OtherClient => "client_id",
             IssueError::Federated(error) => error.reason(),
             IssueError::OtherWorkload => "workload",
+            IssueError::Unpinned => "unpinned",
+            IssueError::OtherKey => "other_key",
             IssueError::IssuerAway => "issuer_away",
             IssueError::Certificate => "certificate",
             IssueError::CertificateKey => "certificate_key",

@@ -1,7 +1,7 @@
 //! Agents that come with an assertion of a foreign issuer (RFC 7523 §2.2): who is believed, and about whom.
 
 use crate::{
-    authenticate::{ASSERTION_TYPES, Client, Way},
+    authenticate::{ASSERTION_TYPES, Client, Reuse, Way},
     directory::Directory,
     error::IssueError,
     form::Form,
@@ -75,19 +75,30 @@ impl Candidate {
                 max_age: Some(entry.max_age),
             };
             match verify_foreign(&self.assertion, keys, &expected, directory.now()) {
-                Ok(token) if is(entry, &token) => {
-                    let way = Way::Federated {
-                        issuer: self.issuer.clone(),
-                        subject: token.subject().to_owned(),
-                        single_use: token.single_use(),
-                    };
-                    return Ok(Client { agent: self.agent.clone(), way, peer: None });
-                }
+                Ok(token) if is(entry, &token) => match self.reuse(entry, &token) {
+                    Some(reuse) => {
+                        let (issuer, subject) = (self.issuer.clone(), token.subject().to_owned());
+                        let way = Way::Federated { issuer, subject, reuse };
+                        return Ok(Client { agent: self.agent.clone(), way, peer: None });
+                    }
+                    None => refused = IssueError::Unpinned,
+                },
                 Ok(_) => {}
                 Err(error) => refused = IssueError::Federated(error),
             }
         }
         Err(refused)
+    }
+
+    /// How often the assertion counts; `None` if it lacks what its key would be pinned by.
+    fn reuse(&self, entry: &Federated, token: &Foreign) -> Option<Reuse> {
+        match &entry.pin {
+            Some(pin) => token.workload(&self.agent, pin).map(Reuse::Pinned),
+            None => {
+                let (what, until) = token.single_use();
+                Some(Reuse::Once(what, until))
+            }
+        }
     }
 }
 

@@ -29,6 +29,8 @@ impl Issuer {
             Ok(token) => token,
             Err(error) => return Err(self.refuse(client, None, error, "introspect").await),
         };
+        let url = self.settings.introspection_endpoint();
+        let proven = self.prove_key(&client, shown, &url, "introspect").await?;
         let keys = self.directory.verification_keys();
         let now = self.directory.now();
         let verified = Verified::verify(token, &keys, self.settings.issuer(), now).ok();
@@ -38,8 +40,10 @@ impl Issuer {
             may_hold && self.is_in_force(token)
         });
         let origin = self.origin(client.clone(), self.directory.control_revision());
-        let record = IntrospectedRecord { origin, token: told.as_ref().map(Verified::token) };
-        self.record(record).await.map_err(|error| self.not_recorded(&client, &error))?;
+        let token = told.as_ref().map(Verified::token);
+        if let Err(error) = self.record(IntrospectedRecord { origin, token, proven }).await {
+            return Err(self.unproven(client, &error, "introspect").await);
+        }
         match told {
             None => Ok(INACTIVE.to_vec()),
             Some(token) => {

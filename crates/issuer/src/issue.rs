@@ -1,7 +1,7 @@
 //! Issues a token: authenticate, decide, mint, record durably, hand out.
 
 use crate::{
-    authenticate::{Client, Shown, Way, authenticate},
+    authenticate::{Client, Reuse, Shown, Way, authenticate},
     decide::{Binding, Decided, Wish, decide},
     directory::Directory,
     error::IssueError,
@@ -12,8 +12,8 @@ use crate::{
     record::{IssuedRecord, Origin, RefusedRecord},
     settings::Settings,
 };
-use http::{HeaderMap, header};
-use identity::{Certificate, Delegation, Grant, Nonces, ProofTarget, verify_proof};
+use http::header;
+use identity::{Delegation, Grant, Nonces, ProofTarget, verify_proof};
 use ledger::{AppendError, Journal};
 use model::{
     ActionId, AgentName, Code, Timestamp, TokenId,
@@ -92,7 +92,7 @@ impl Issuer {
                 return Err(self.refuse(client, None, error, operation).await);
             }
         };
-        match self.read_binding(shown.headers, shown.certificate) {
+        match self.read_binding(shown, &self.settings.token_endpoint()) {
             Ok(binding) => {
                 let wish = Wish { binding, ..wish };
                 match self.directory.client(&client.agent) {
@@ -156,11 +156,46 @@ impl Issuer {
         self.directory.refused_before_authentication(error.code(), error.reason());
     }
 
-    /// The proof that came, or else the certificate of the connection.
+    /// What a request to another endpoint than the token's must hold at its commit, beside the use of its assertion: an
+    /// assertion that may be used again proves nothing without the key that it is pinned to.
+    pub(crate) async fn prove_key(
+        &self,
+        client: &Client,
+        shown: Shown<'_>,
+        url: &str,
+        operation: &'static str,
+    ) -> Result<Vec<Condition>, IssueError> {
+        if client.pinned().is_none() {
+            return Ok(Vec::new());
+        }
+        let read = self.read_binding(shown, url).and_then(|binding| match binding {
+            Binding::Proof { jkt, single_use: (what, until) } => {
+                Ok((jkt, Some(Condition::Unused { what, until })))
+            }
+            Binding::Certificate { key, .. } => {
+                key.map(|key| (key, None)).ok_or(IssueError::CertificateKey)
+            }
+            Binding::None | Binding::Key(_) => Err(IssueError::ProofMissing),
+        });
+        match read {
+            Ok((key, used)) => {
+                let origin = self.origin(client.clone(), self.directory.control_revision());
+                Ok(origin.pins(&key).into_iter().chain(used).collect())
+            }
+            // The client is to come again with the nonce.
+            Err(error) if error.code() == Code::NonceWanted => {
+                self.count(&error);
+                Err(error)
+            }
+            Err(error) => Err(self.refuse(client.clone(), None, error, operation).await),
+        }
+    }
+
+    /// The proof for this URL that came, or else the certificate of the connection.
     fn read_binding(
         &self,
-        headers: &HeaderMap,
-        certificate: Option<&Certificate>,
+        Shown { headers, certificate, .. }: Shown<'_>,
+        url: &str,
     ) -> Result<Binding, IssueError> {
         let mut sent = headers.get_all("dpop").iter();
         let Some(first) = sent.next() else {
@@ -173,9 +208,8 @@ impl Issuer {
         if sent.next().is_some() {
             return Err(IssueError::ProofRepeated);
         }
-        let url = self.settings.token_endpoint();
         let nonces = Nonces::Demanded(self.directory.nonce_key());
-        let target = ProofTarget { method: "POST", url: &url, token: None, nonces };
+        let target = ProofTarget { method: "POST", url, token: None, nonces };
         // What is not ASCII is not base64url either, so that it fails as a proof.
         let text = first.to_str().unwrap_or_default();
         let proof = verify_proof(text, &target, self.directory.now()).map_err(IssueError::Proof)?;
@@ -258,16 +292,19 @@ impl Issuer {
         Ok((token, id))
     }
 
-    /// A used proof makes a refused client, who is recorded; a used assertion makes a stranger, whose
-    /// record fails for the same reason and who is counted.
+    /// A used proof and another key than the pinned one make a refused client, who is recorded; a used assertion makes a
+    /// stranger, whose record fails for the same reason and who is counted.
     async fn replayed(&self, client: Client, wish: Wish, condition: &Condition) -> IssueError {
         let is_proof = matches!(
             (condition, &wish.binding),
             (Condition::Unused { what, .. }, Binding::Proof { single_use, .. })
                 if *what == single_use.0
         );
-        let error =
-            if is_proof { IssueError::ProofReplayed } else { IssueError::AssertionReplayed };
+        let error = match condition {
+            Condition::Pinned { .. } => IssueError::OtherKey,
+            _ if is_proof => IssueError::ProofReplayed,
+            _ => IssueError::AssertionReplayed,
+        };
         let operation = wish.operation();
         self.refuse(client, Some(wish), error, operation).await
     }
@@ -281,6 +318,9 @@ impl Issuer {
         error: IssueError,
         operation: &'static str,
     ) -> IssueError {
+        if error == IssueError::OtherKey {
+            self.directory.other_key(&client.agent);
+        }
         let origin = self.origin(client, self.directory.control_revision());
         let client = origin.client.clone();
         let record = RefusedRecord { origin, wish, error: error.clone(), operation };
@@ -288,6 +328,23 @@ impl Issuer {
             Ok(()) => error,
             Err(error) => self.not_recorded(&client, &error),
         }
+    }
+
+    /// The same for a request that is recorded with what [`Issuer::prove_key`] gave.
+    pub(crate) async fn unproven(
+        &self,
+        client: Client,
+        error: &AppendError,
+        operation: &'static str,
+    ) -> IssueError {
+        let error = match error {
+            AppendError::Failed(Condition::Pinned { .. }) => IssueError::OtherKey,
+            AppendError::Failed(Condition::Unused { .. }) if client.pinned().is_some() => {
+                IssueError::ProofReplayed
+            }
+            error => return self.not_recorded(&client, error),
+        };
+        self.refuse(client, None, error, operation).await
     }
 
     /// What a record that was not written means; a used assertion makes a stranger.
@@ -302,7 +359,8 @@ impl Issuer {
     }
 
     pub(crate) fn origin(&self, client: Client, revision: u64) -> Origin {
-        Origin { client, development: self.settings.development(), revision }
+        let (development, pinning) = (self.settings.development(), self.settings.pins());
+        Origin { client, development, pinning, revision }
     }
 
     /// Appends a record and waits until it is durable.
@@ -327,7 +385,9 @@ fn condition_is_of(condition: &Condition, client: &Client) -> bool {
     let Condition::Unused { what, .. } = condition else { return false };
     match &client.way {
         Way::Assertion { single_use: (used, _), .. }
-        | Way::Federated { single_use: (used, _), .. } => used == what,
-        Way::Certificate { .. } | Way::Control => false,
+        | Way::Federated { reuse: Reuse::Once(used, _), .. } => used == what,
+        Way::Federated { reuse: Reuse::Pinned(_), .. } | Way::Certificate { .. } | Way::Control => {
+            false
+        }
     }
 }

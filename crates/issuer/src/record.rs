@@ -1,7 +1,7 @@
 //! What the ledger keeps of an issue, a refusal and a revocation; never a token.
 
 use crate::{
-    authenticate::{Client, Way},
+    authenticate::{Client, Reuse, Way},
     certificate::Certified,
     decide::{Binding, Decided, Wish},
     delegate::Parent,
@@ -9,6 +9,7 @@ use crate::{
     limits::RECORDED_BYTES,
 };
 use canonical::Writer;
+use ledger::subject_digest;
 use model::{
     ActionId, Decision, Digest, Timestamp, TokenId,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
@@ -20,6 +21,8 @@ use std::collections::BTreeSet;
 pub(crate) struct Origin {
     pub(crate) client: Client,
     pub(crate) development: bool,
+    /// Whether keys of reused assertions are pinned.
+    pub(crate) pinning: bool,
     pub(crate) revision: u64,
 }
 
@@ -49,6 +52,8 @@ pub(crate) struct IntrospectedRecord {
     pub(crate) origin: Origin,
     /// The token that it was told about.
     pub(crate) token: Option<TokenId>,
+    /// The key that came with an assertion that may be used again.
+    pub(crate) proven: Vec<Condition>,
 }
 
 /// A client revoked its own token.
@@ -57,6 +62,8 @@ pub(crate) struct RevokedRecord {
     pub(crate) origin: Origin,
     pub(crate) token: TokenId,
     pub(crate) expires: Timestamp,
+    /// As in [`IntrospectedRecord`].
+    pub(crate) proven: Vec<Condition>,
 }
 
 /// A certificate is signed.
@@ -148,6 +155,7 @@ impl Recordable for IssuedRecord {
         if let Binding::Proof { single_use: (what, until), .. } = &self.wish.binding {
             all.push(Condition::Unused { what: *what, until: *until });
         }
+        all.extend(self.decided.instance.as_ref().and_then(|key| self.origin.pins(key)));
         all.push(Condition::NotRevokedSince {
             subjects: self.decided.subjects.clone(),
             decided_at: self.origin.revision,
@@ -168,6 +176,8 @@ impl Recordable for RefusedRecord {
             Member::Decision => Some(Field::Text(Decision::Deny.to_string())),
             Member::Detail => Some(Field::Text(self.error.reason().into())),
             Member::Operation => Some(Field::Text(self.operation.into())),
+            // Who came with a key that the workload's assertions are not pinned to.
+            Member::Instance => self.other_key().map(Field::Text),
             // The token that was to be exchanged, once it was believed.
             Member::Chain => {
                 self.wish.as_ref().and_then(|wish| wish.parent.as_ref()).map(exchanged)
@@ -175,7 +185,6 @@ impl Recordable for RefusedRecord {
             Member::Actions
             | Member::Audience
             | Member::Bound
-            | Member::Instance
             | Member::Task
             | Member::Token
             | Member::Ttl
@@ -193,6 +202,17 @@ impl Recordable for RefusedRecord {
 
     fn conditions(&self) -> Vec<Condition> {
         self.origin.uses()
+    }
+}
+
+impl RefusedRecord {
+    fn other_key(&self) -> Option<String> {
+        let wish = self.wish.as_ref().filter(|_| self.error == IssueError::OtherKey)?;
+        match &wish.binding {
+            Binding::Proof { jkt, .. } => Some(jkt.clone()),
+            Binding::Certificate { key, .. } => key.clone(),
+            Binding::Key(_) | Binding::None => None,
+        }
     }
 }
 
@@ -223,7 +243,9 @@ impl Recordable for IntrospectedRecord {
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        self.origin.uses()
+        let mut all = self.origin.uses();
+        all.extend(self.proven.iter().cloned());
+        all
     }
 }
 
@@ -254,7 +276,9 @@ impl Recordable for RevokedRecord {
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        self.origin.uses()
+        let mut all = self.origin.uses();
+        all.extend(self.proven.iter().cloned());
+        all
     }
 
     fn changes(&self) -> Vec<StateChange> {
@@ -320,7 +344,11 @@ impl Origin {
         put(&mut writer, "detail", of(Member::Detail));
         writer.field_str("edge", "oauth");
         if let Way::Federated { issuer, subject, .. } = &self.client.way {
-            writer.field_str("federated_issuer", issuer).field_str("federated_subject", subject);
+            writer.field_str("federated_issuer", issuer);
+            if let Some(workload) = self.client.pinned() {
+                writer.field_str("federated_pin", &workload.value);
+            }
+            writer.field_str("federated_subject", subject);
         }
         put(&mut writer, "instance", of(Member::Instance));
         if let Some(key) = key {
@@ -338,14 +366,23 @@ impl Origin {
         out
     }
 
-    /// The assertion is used up by whatever record answers it.
+    /// The key that an assertion is pinned to, if it may be used again.
+    pub(crate) fn pins(&self, key: &str) -> Option<Condition> {
+        let workload = self.client.pinned().filter(|_| self.pinning)?;
+        let to = subject_digest("instance", key);
+        Some(Condition::Pinned { what: workload.what, to, until: workload.until })
+    }
+
+    /// An assertion that counts once is used up by whatever record answers it.
     fn uses(&self) -> Vec<Condition> {
         match &self.client.way {
             Way::Assertion { single_use: (what, until), .. }
-            | Way::Federated { single_use: (what, until), .. } => {
+            | Way::Federated { reuse: Reuse::Once(what, until), .. } => {
                 vec![Condition::Unused { what: *what, until: *until }]
             }
-            Way::Certificate { .. } | Way::Control => Vec::new(),
+            Way::Federated { reuse: Reuse::Pinned(_), .. }
+            | Way::Certificate { .. }
+            | Way::Control => Vec::new(),
         }
     }
 }

@@ -14,14 +14,18 @@ impl Issuer {
             Ok(token) => token,
             Err(error) => return Err(self.refuse(client, None, error, "revoke").await),
         };
+        let url = self.settings.revocation_endpoint();
+        let proven = self.prove_key(&client, shown, &url, "revoke").await?;
         let keys = self.directory.verification_keys();
         let now = self.directory.now();
         let error = match Verified::verify(token, &keys, self.settings.issuer(), now) {
             Ok(verified) if *verified.agent() == client.agent => {
                 let origin = self.origin(client.clone(), self.directory.control_revision());
                 let (token, expires) = (verified.token(), verified.expires());
-                let revoked = self.record(RevokedRecord { origin, token, expires }).await;
-                revoked.map_err(|error| self.not_recorded(&client, &error))?;
+                let record = RevokedRecord { origin, token, expires, proven };
+                if let Err(error) = self.record(record).await {
+                    return Err(self.unproven(client, &error, "revoke").await);
+                }
                 self.directory.stopped_calls_ended().await;
                 return Ok(());
             }

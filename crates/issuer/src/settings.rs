@@ -10,6 +10,8 @@ pub struct Settings {
     development: bool,
     /// Whether TLS ends in this process, so that certificates of clients are seen.
     mtls: bool,
+    /// Whether reused assertions are held to the first key; not in the twin of a test.
+    pins: bool,
 }
 
 /// Why an issuer's URL is not taken.
@@ -30,7 +32,7 @@ impl Settings {
         if !is_web || url.origin().ascii_serialization() != issuer {
             return Err(refused());
         }
-        Ok(Settings { issuer: issuer.to_owned(), development, mtls: false })
+        Ok(Settings { issuer: issuer.to_owned(), development, mtls: false, pins: true })
     }
 
     /// The same for a listener where TLS ends in this process, so that certificates of clients are seen.
@@ -43,6 +45,18 @@ impl Settings {
     #[must_use]
     pub const fn mtls(&self) -> bool {
         self.mtls
+    }
+
+    /// The same with keys of reused assertions pinned or not, for the twin of a test.
+    #[must_use]
+    pub fn with_pins(self, pins: bool) -> Settings {
+        Settings { pins, ..self }
+    }
+
+    /// Whether keys of reused assertions are pinned.
+    #[must_use]
+    pub const fn pins(&self) -> bool {
+        self.pins
     }
 
     /// `iss`.

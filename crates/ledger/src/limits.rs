@@ -21,6 +21,9 @@ pub const KEY_USES: u64 = 1 << 31;
 
 /// Single uses remembered at once (DPoP proofs): 5,000 per second for two minutes and the margin, about 70 MB.
 pub const USES_HELD: usize = 1_000_000;
+/// Workloads of foreign issuers whose key is pinned at once: each lives as long as its last assertion, an hour as a
+/// rule. Where no more fit, a workload that is not among them is refused.
+pub const PINS_HELD: usize = 100_000;
 /// Entries open at once; far above what one machine can carry, so reaching it means that closing does not work.
 pub const OPEN_HELD: usize = 1_000_000;
 /// Unanswered and unused questions to humans remembered at once.

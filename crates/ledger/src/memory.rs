@@ -8,7 +8,7 @@ mod window;
 use crate::{
     bytes::{Reader, Short},
     hash::revoked_subject,
-    limits::{ASKS_HELD, LATE, OPEN_HELD, REVOCATIONS_HELD, USES_HELD, WINDOWS_HELD},
+    limits::{ASKS_HELD, LATE, OPEN_HELD, PINS_HELD, REVOCATIONS_HELD, USES_HELD, WINDOWS_HELD},
 };
 use model::{
     AskId, Digest, EntryId, Timestamp,
@@ -30,11 +30,12 @@ pub struct Claim<'a> {
     pub changes: &'a [StateChange],
 }
 
-/// Remembers uses, asks, windows of limits, open entries and revocations. Pure and bounded: where a bound is
+/// Remembers uses, pins, asks, windows of limits, open entries and revocations. Pure and bounded: where a bound is
 /// reached, what would need more is refused.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     uses: BTreeMap<Digest, Timestamp>,
+    pins: BTreeMap<Digest, Pin>,
     asks: BTreeMap<AskId, Ask>,
     windows: BTreeMap<Digest, Window>,
     open: BTreeSet<EntryId>,
@@ -46,6 +47,12 @@ pub struct Memory {
     latest: Timestamp,
     /// What to look at when a minute has passed: a thing whose end moved is put back then.
     due: BTreeMap<i64, Vec<Due>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pin {
+    to: Digest,
+    until: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +72,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 enum Due {
     Use(Digest),
+    Pin(Digest),
     Ask(AskId),
     Window(Digest),
 }
@@ -150,6 +158,13 @@ impl Memory {
                 let free = self.uses.get(what).is_none_or(|until| *until <= at);
                 free && !twice && self.uses.len() < USES_HELD
             }
+            Condition::Pinned { what, to, .. } => {
+                let fits = match self.pins.get(what) {
+                    Some(pin) => pin.to == *to || pin.until <= at,
+                    None => self.pins.len() < PINS_HELD,
+                };
+                fits && !twice
+            }
             Condition::Approval { ask, now } => self.asks.get(ask).is_some_and(|found| {
                 found.stage == Stage::Approved && *now < found.until && !twice
             }),
@@ -194,6 +209,9 @@ impl Memory {
                 self.uses.insert(*what, *until);
                 self.remind(*until, Due::Use(*what));
             }
+            Condition::Pinned { what, to, until } => {
+                self.pin(*what, Pin { to: *to, until: *until })
+            }
             Condition::Approval { ask, .. } => self.stage(*ask, Stage::Spent, None),
             Condition::Within { what, window, now, .. } => {
                 let found = self.windows.entry(*what).or_default();
@@ -219,6 +237,18 @@ impl Memory {
                 self.asks.insert(*ask, Ask { stage: Stage::Open, until: *until });
                 self.remind(*until, Due::Ask(*ask));
             }
+        }
+    }
+
+    /// A use with an earlier end takes nothing from a later one.
+    fn pin(&mut self, what: Digest, pin: Pin) {
+        let earlier = self.pins.insert(what, pin);
+        match earlier {
+            None => self.remind(pin.until, Due::Pin(what)),
+            Some(earlier) if earlier.to == pin.to && earlier.until > pin.until => {
+                self.pins.insert(what, earlier);
+            }
+            Some(_) => {}
         }
     }
 
@@ -263,6 +293,7 @@ impl Memory {
     fn forget(&mut self, due: Due, end: Timestamp) {
         let until = match due {
             Due::Use(what) => self.uses.get(&what).copied(),
+            Due::Pin(what) => self.pins.get(&what).map(|found| found.until),
             Due::Ask(ask) => self.asks.get(&ask).map(|found| found.until),
             Due::Window(what) => self.windows.get(&what).map(Window::until),
         };
@@ -271,6 +302,7 @@ impl Memory {
             Some(until) if until > end => self.remind(until, due),
             Some(_) => match due {
                 Due::Use(what) => drop(self.uses.remove(&what)),
+                Due::Pin(what) => drop(self.pins.remove(&what)),
                 Due::Ask(ask) => drop(self.asks.remove(&ask)),
                 Due::Window(what) => drop(self.windows.remove(&what)),
             },
@@ -302,6 +334,7 @@ const fn minute(at: Timestamp) -> i64 {
 fn same_thing(one: &Condition, other: &Condition) -> bool {
     match (one, other) {
         (Condition::Unused { what: a, .. }, Condition::Unused { what: b, .. })
+        | (Condition::Pinned { what: a, .. }, Condition::Pinned { what: b, .. })
         | (Condition::Within { what: a, .. }, Condition::Within { what: b, .. }) => a == b,
         (
             Condition::Approval { ask: a, .. }
@@ -358,6 +391,12 @@ fn encode_effect(condition: &Condition, out: &mut Vec<u8>) -> bool {
             out.extend_from_slice(&ask.to_bytes());
             out.extend_from_slice(&until.0.to_be_bytes());
         }
+        Condition::Pinned { what, to, until } => {
+            out.push(9);
+            out.extend_from_slice(what.as_bytes());
+            out.extend_from_slice(to.as_bytes());
+            out.extend_from_slice(&until.0.to_be_bytes());
+        }
     }
     true
 }
@@ -382,6 +421,11 @@ fn read_effect(reader: &mut Reader<'_>) -> Result<Condition, EffectError> {
             use_until: Timestamp(reader.i64()?),
         },
         8 => Condition::Asks { ask: AskId(reader.u128()?), until: Timestamp(reader.i64()?) },
+        9 => Condition::Pinned {
+            what: reader.digest()?,
+            to: reader.digest()?,
+            until: Timestamp(reader.i64()?),
+        },
         _ => return Err(EffectError),
     })
 }

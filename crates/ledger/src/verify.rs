@@ -322,6 +322,7 @@ pub fn entries_of(row: &Row) -> Option<Vec<Option<EntryId>>> {
         conditions.iter().find_map(|condition| match condition {
             Condition::Opens(entry) | Condition::Closes(entry) => Some(*entry),
             Condition::Unused { .. }
+            | Condition::Pinned { .. }
             | Condition::Approval { .. }
             | Condition::Within { .. }
             | Condition::NotRevokedSince { .. }

@@ -151,6 +151,7 @@ fn refusal(condition: Condition) -> AppendError {
     match condition {
         Condition::NotRevokedSince { .. } => AppendError::Moved,
         Condition::Unused { .. }
+        | Condition::Pinned { .. }
         | Condition::Approval { .. }
         | Condition::Within { .. }
         | Condition::Opens(_)

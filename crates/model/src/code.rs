@@ -28,7 +28,7 @@ macro_rules! codes {
 
             /// Whether a refusal with this code is an alarm: somebody uses what belongs elsewhere.
             #[must_use]
-            pub const fn is_alarm(self) -> bool { matches!(self, Code::EnvironmentMismatch) }
+            pub const fn is_alarm(self) -> bool { matches!(self, Code::EnvironmentMismatch | Code::KeyPinned) }
 
             /// Reads a slug; anything else is `None`.
             #[must_use]
@@ -62,6 +62,9 @@ codes! {
     IssuerUnavailable = "AMB1008" "issuer_unavailable" "the keys of the issuer of this credential cannot be had" "try again later; the operator was told";
     /// The proof of possession lacks a current nonce.
     NonceWanted = "AMB1009" "nonce_wanted" "the proof of possession lacks a current nonce" "sign a fresh DPoP proof with the value of the DPoP-Nonce header";
+
+    /// A foreign workload's assertions are pinned to another key.
+    KeyPinned = "AMB1010" "key_pinned" "this workload's assertions are pinned to the key that it came with first" "use that key; the operator was told";
 
     /// A person or a rule suspended the agent.
     AgentSuspended = "AMB1020" "agent_suspended" "this agent is suspended" "stop; a person lets it go on: `ambit agent show NAME` says how";

@@ -124,6 +124,9 @@ pub struct Federated {
     pub claims: BTreeMap<String, String>,
     /// How long after its `iat` an assertion is taken.
     pub max_age: Duration,
+    /// The claim that tells one workload from the next, by name or JSON pointer. With it an assertion may be used again,
+    /// by the key that this workload came with first; `None`: each counts once.
+    pub pin: Option<String>,
 }
 
 impl Default for Credentials {

@@ -96,6 +96,16 @@ pub enum Condition {
         /// Until when the use is remembered.
         until: Timestamp,
     },
+    /// This name was bound to nothing, or to this; it is bound to this from now on, until `until` or an earlier use's
+    /// later end (a workload's key).
+    Pinned {
+        /// What is bound: a digest of agent, issuer and workload.
+        what: Digest,
+        /// To what: a digest of the key's thumbprint.
+        to: Digest,
+        /// Until when the binding is remembered, if it is not used again.
+        until: Timestamp,
+    },
     /// This approval was not used before and has not expired at `now`; it is used from now on.
     Approval {
         /// The approval.

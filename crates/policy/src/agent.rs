@@ -355,12 +355,15 @@ fn federated(entry: &Federated) -> Value {
     let claims = entry.claims.iter().map(|(name, value)| {
         Value::Array(vec![Value::from(name.as_str()), Value::from(value.as_str())])
     });
-    object([
+    let plain = [
         ("claims", Value::Array(claims.collect())),
         ("issuer", Value::from(entry.issuer.as_str())),
         ("max_age", Value::from(entry.max_age.to_string())),
         ("subject", Value::from(entry.subject.as_str())),
-    ])
+    ];
+    // Only where it is stated, so that versions without it stay what they are.
+    let pin = entry.pin.as_ref().map(|pin| ("pin", Value::from(pin.as_str())));
+    object(plain.into_iter().chain(pin))
 }
 
 /// As it stands in the file.

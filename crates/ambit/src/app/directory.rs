@@ -177,6 +177,11 @@ impl Directory for App {
         App::random(self)
     }
 
+    fn other_key(&self, agent: &AgentName) {
+        let code = Code::KeyPinned.slug();
+        tracing::error!(%agent, code, "ALARM: an assertion of a foreign workload came with another key than its first");
+    }
+
     fn refused_before_authentication(&self, code: Code, reason: &'static str) {
         tracing::debug!(%code, reason, "a token request was refused before its client was authenticated");
         self.gate.count_stranger(code);

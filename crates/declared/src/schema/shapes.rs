@@ -241,7 +241,7 @@ pub(crate) static CREDENTIALS: Shape = Shape {
             "federated",
             Optional,
             List(&Object(&FEDERATED)),
-            "Workloads of foreign issuers (OpenID Connect) that it is; each of their assertions counts once.",
+            "Workloads of foreign issuers (OpenID Connect) that it is; each of their assertions counts once unless stated otherwise.",
         ),
         key("ttl", Optional, Text(DURATION), "Life of its tokens: 15m if absent, at most 1h."),
         key(
@@ -297,6 +297,18 @@ pub(crate) static FEDERATED: Shape = Shape {
             "Further claims with their whole values; a name that begins with `/` is a JSON pointer.",
         ),
         key("max_age", Optional, Text(DURATION), "Greatest age of an assertion: 1h if absent."),
+        key(
+            "single_use",
+            Optional,
+            Boolean,
+            "Whether an assertion counts once: `true` if absent; with `false`, `pin` says whose key it is bound to.",
+        ),
+        key(
+            "pin",
+            Optional,
+            Text(ANY),
+            "The claim that tells one workload from the next (`/kubernetes.io/pod/uid`; `sub` if the subject does): the first key that it comes with is its only one.",
+        ),
     ],
     renamed: &[("iss", "issuer"), ("sub", "subject")],
     rest: None,

@@ -2,10 +2,11 @@
 
 use crate::forge::{Draft, Edit, ISSUER, NOW, Signer, at, claim, header, now, raw, tamper, time};
 use identity::{
-    CredentialError, Expected, Foreign, ForeignKeys, ForeignKeysError, limits::FOREIGN_BYTES,
+    CredentialError, Expected, Foreign, ForeignKeys, ForeignKeysError,
+    limits::{self, FOREIGN_BYTES},
     stated_issuer, verify_foreign,
 };
-use model::{Code, Duration};
+use model::{Code, Duration, Name};
 
 const FOREIGN: &str = "https://token.actions.example";
 const FIRST: Signer = Signer::Rs256;
@@ -133,6 +134,39 @@ fn forged_tokens_of_foreign_issuers() {
         let error = verify(&draft().with(&forged)).expect_err(title);
         assert_eq!(error.reason(), reason, "{title}: {error}");
     }
+}
+
+#[test]
+fn a_workload_is_named_by_agent_issuer_claim_and_value() {
+    let (agent, other) = (Name::new("reader").unwrap(), Name::new("other").unwrap());
+    let token = verify(&draft().with(&[])).unwrap();
+    let pod = token.workload(&agent, "/kubernetes.io/pod/uid").unwrap();
+    assert_eq!(pod.value, "u-1");
+    // The same pod's next token; another pod; another agent; another claim.
+    let next = verify(&draft().with(&[claim("jti", "two"), time("iat", -10)])).unwrap();
+    assert_eq!(next.workload(&agent, "/kubernetes.io/pod/uid").unwrap().what, pod.what);
+    let moved = raw("kubernetes.io", r#"{"pod":{"uid":"u-2"}}"#);
+    let moved = verify(&draft().with(&[moved])).unwrap();
+    let others = [
+        moved.workload(&agent, "/kubernetes.io/pod/uid"),
+        token.workload(&other, "/kubernetes.io/pod/uid"),
+        token.workload(&agent, "sub"),
+    ];
+    assert!(others.into_iter().all(|other| other.unwrap().what != pod.what));
+    // Nothing is pinned by what is no text.
+    let long = "a".repeat(limits::SUBJECT_BYTES + 1);
+    let edits = [claim("empty", ""), claim("long", &long), raw("list", r#"["u-1"]"#)];
+    let strange = verify(&draft().with(&edits)).unwrap();
+    for path in
+        ["empty", "long", "list", "exp", "absent", "/kubernetes.io/pod", "/kubernetes.io/pod/name"]
+    {
+        assert_eq!(strange.workload(&agent, path), None, "{path}");
+    }
+    // It lasts as long as the token is taken: to its end, or to its greatest age.
+    let margin = limits::LEEWAY.as_seconds() + limits::ASSERTION_COMMIT_WITHIN.as_seconds();
+    assert_eq!(pod.until, at(300 + margin));
+    let short = verify(&draft().with(&[time("exp", 60)])).unwrap();
+    assert_eq!(short.workload(&agent, "sub").unwrap().until, at(60 + margin));
 }
 
 #[test]

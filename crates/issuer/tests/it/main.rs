@@ -5,6 +5,7 @@ mod certificates;
 mod grants;
 mod house;
 mod introspection;
+mod pins;
 mod refusals;
 mod registry;
 mod revocation;

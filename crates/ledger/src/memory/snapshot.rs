@@ -1,10 +1,13 @@
 //! The condition memory as bytes, so that a start need not replay all batches.
 
-use super::{Ask, Due, EffectError, Memory, Stage, window::Window};
+use super::{Ask, Due, EffectError, Memory, Pin, Stage, window::Window};
 use crate::bytes::{Reader, put_count};
 use model::{AskId, EntryId, Timestamp};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// What was written before there were pins: the same without their list at the end.
+const WITHOUT_PINS: u8 = 1;
 
 impl Memory {
     /// Everything but the revocations, which bind only decisions of the run that made them.
@@ -33,13 +36,20 @@ impl Memory {
         for entry in &self.open {
             out.extend_from_slice(&entry.to_bytes());
         }
+        put_count(&mut out, self.pins.len());
+        for (what, pin) in &self.pins {
+            out.extend_from_slice(what.as_bytes());
+            out.extend_from_slice(pin.to.as_bytes());
+            out.extend_from_slice(&pin.until.0.to_be_bytes());
+        }
         out
     }
 
     /// Reads [`Memory::to_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Memory, EffectError> {
         let mut reader = Reader(bytes);
-        if reader.u8()? != VERSION {
+        let version = reader.u8()?;
+        if version != VERSION && version != WITHOUT_PINS {
             return Err(EffectError);
         }
         let mut memory = Memory::at_revision(reader.u64()?);
@@ -63,6 +73,13 @@ impl Memory {
         }
         for _ in 0..reader.count()? {
             memory.open.insert(EntryId(reader.u128()?));
+        }
+        let pins = if version == WITHOUT_PINS { 0 } else { reader.count()? };
+        for _ in 0..pins {
+            let (what, to) = (reader.digest()?, reader.digest()?);
+            let until = Timestamp(reader.i64()?);
+            memory.pins.insert(what, Pin { to, until });
+            memory.remind(until, Due::Pin(what));
         }
         if reader.is_empty() { Ok(memory) } else { Err(EffectError) }
     }

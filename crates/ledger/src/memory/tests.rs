@@ -30,6 +30,7 @@ fn subject(agent: u8) -> Digest {
 #[derive(Default)]
 struct Model {
     uses: Vec<(Digest, Timestamp)>,
+    pins: BTreeMap<Digest, (Digest, Timestamp)>,
     taken: Vec<(Digest, Timestamp)>,
     asks: BTreeMap<AskId, (char, Timestamp)>,
     opened: BTreeSet<EntryId>,
@@ -45,6 +46,9 @@ impl Model {
         match condition {
             Condition::Unused { what, .. } => {
                 !self.uses.iter().any(|(used, until)| used == what && now < *until)
+            }
+            Condition::Pinned { what, to, .. } => {
+                self.pins.get(what).is_none_or(|(key, until)| key == to || *until <= now)
             }
             Condition::Approval { ask, now } => {
                 matches!(self.asks.get(ask), Some(('y', until)) if now < until)
@@ -75,6 +79,7 @@ impl Model {
                 self.asks.get(ask).is_none_or(|(_, until)| now.0 < until.0 + crate::limits::LATE)
             }
             Condition::Unused { .. }
+            | Condition::Pinned { .. }
             | Condition::Approval { .. }
             | Condition::Within { .. }
             | Condition::Opens(_)
@@ -86,6 +91,11 @@ impl Model {
     fn apply(&mut self, condition: &Condition) {
         match condition {
             Condition::Unused { what, until } => self.uses.push((*what, *until)),
+            Condition::Pinned { what, to, until } => {
+                let earlier = self.pins.get(what).filter(|(key, _)| key == to);
+                let until = earlier.map_or(*until, |(_, earlier)| *until.max(earlier));
+                self.pins.insert(*what, (*to, until));
+            }
             Condition::Approval { ask, .. } => {
                 self.asks.entry(*ask).and_modify(|found| found.0 = 'x');
             }
@@ -119,6 +129,7 @@ enum Step {
 #[derive(Clone, Debug)]
 enum Draft {
     Unused(u8, i64),
+    Pinned(u8, u8, i64),
     Approval(u8),
     Within(u8, u32),
     Revoked(u8, u64),
@@ -135,6 +146,11 @@ impl Draft {
             Draft::Unused(what, span) => {
                 Condition::Unused { what: Digest([what; 32]), until: after(span) }
             }
+            Draft::Pinned(what, to, span) => Condition::Pinned {
+                what: Digest([what; 32]),
+                to: Digest([to; 32]),
+                until: after(span),
+            },
             Draft::Approval(ask) => Condition::Approval { ask: AskId(ask.into()), now },
             Draft::Within(what, max) => {
                 // One key has one window, as one limit has.
@@ -161,6 +177,8 @@ fn draft() -> impl Strategy<Value = Draft> {
     let (few, span) = (0_u8..4, 1_i64..90);
     prop_oneof![
         (few.clone(), span.clone()).prop_map(|(what, span)| Draft::Unused(what, span)),
+        (few.clone(), 0_u8..3, span.clone())
+            .prop_map(|(what, to, span)| Draft::Pinned(what, to, span)),
         (0_u8..40).prop_map(Draft::Approval),
         (few.clone(), 1_u32..4).prop_map(|(what, max)| Draft::Within(what, max)),
         (few.clone(), 0_u64..3).prop_map(|(who, back)| Draft::Revoked(who, back)),
@@ -237,7 +255,7 @@ proptest! {
         replayed.continue_at(memory.revision());
         // Sweeps differ by when they ran; what binds is the same.
         for probe in 0..10_u8 {
-            for draft in [Draft::Unused(probe, 9), Draft::Approval(probe), Draft::Within(probe, 1),
+            for draft in [Draft::Unused(probe, 9), Draft::Pinned(probe, 1, 9), Draft::Approval(probe), Draft::Within(probe, 1),
                 Draft::Opens(probe), Draft::Closes(probe), Draft::Answers(probe, true, 9), Draft::Asks(probe, 9)] {
                 let condition = [draft.condition(now, 0)];
                 if !model.is_certain(now, &condition[0]) {
@@ -261,16 +279,62 @@ fn what_has_ended_is_forgotten() {
         let now = at(i64::from(number));
         let conditions = [
             Condition::Unused { what: Digest(what), until: now.after(Duration::seconds(60)) },
+            Condition::Pinned {
+                what: Digest(what),
+                to: Digest([1; 32]),
+                until: now.after(Duration::seconds(60)),
+            },
             Condition::Within { what: Digest(what), max: 1, window: Duration::seconds(60), now },
             Condition::Asks { ask: AskId(number.into()), until: now.after(Duration::seconds(60)) },
         ];
         assert!(memory.admit(&claim(now, &conditions)).is_ok());
     }
     // A minute of life, five of lateness, one of the reminders' grain.
-    for size in [memory.uses.len(), memory.windows.len(), memory.asks.len()] {
+    for size in [memory.uses.len(), memory.pins.len(), memory.windows.len(), memory.asks.len()] {
         assert!((360..=480).contains(&size), "{size}");
     }
     assert!(memory.due.len() <= 9);
+}
+
+#[test]
+fn a_pin_that_is_used_again_is_one_pin() {
+    let mut memory = Memory::default();
+    let pinned = |to: u8, now: i64| {
+        let until = at(now + 60);
+        [Condition::Pinned { what: Digest([1; 32]), to: Digest([to; 32]), until }]
+    };
+    for now in 0..2_000 {
+        assert!(memory.admit(&claim(at(now), &pinned(1, now))).is_ok());
+        let other = pinned(2, now);
+        assert_eq!(memory.admit(&claim(at(now), &other)), Err(other[0].clone()));
+    }
+    assert!(memory.due.values().map(Vec::len).sum::<usize>() == 1 && memory.pins.len() == 1);
+    // After a restart as before it; and free for another key when its time is over.
+    let mut memory = Memory::from_bytes(&memory.to_bytes()).unwrap();
+    assert!(memory.admit(&claim(at(2_058), &pinned(2, 2_058))).is_err());
+    assert!(memory.admit(&claim(at(2_059), &pinned(2, 2_059))).is_ok());
+    assert!(memory.admit(&claim(at(2_060), &pinned(1, 2_060))).is_err());
+}
+
+#[test]
+fn the_effect_of_a_pin_is_its_tag_and_its_members() {
+    let (what, to, until) = (Digest([2; 32]), Digest([3; 32]), Timestamp(0x0405));
+    let mut effects = Vec::new();
+    Memory::encode_effects(&[Condition::Pinned { what, to, until }], &mut effects);
+    let expected = [&[1, 9][..], &[2; 32], &[3; 32], &[0, 0, 0, 0, 0, 0, 4, 5]].concat();
+    assert_eq!(effects, expected);
+}
+
+#[test]
+fn a_snapshot_from_before_there_were_pins_is_read() {
+    let mut memory = Memory::default();
+    assert!(memory.admit(&claim(at(0), &[Condition::Opens(EntryId(1))])).is_ok());
+    let mut bytes = memory.to_bytes();
+    bytes[0] = 1;
+    assert!(Memory::from_bytes(&bytes).is_err(), "it has a list too many");
+    bytes.truncate(bytes.len() - 4);
+    let memory = Memory::from_bytes(&bytes).unwrap();
+    assert_eq!(memory.open_entries().collect::<Vec<_>>(), [EntryId(1)]);
 }
 
 #[test]

@@ -73,8 +73,10 @@ fn agent(name: &Name, a: &Agent, b: &Agent, found: &mut Found) {
     found.compare("spiffe_id", name, (&spiffe(a), &spiffe(b)), widens);
     let shown = |agent: &Agent| {
         let entries = agent.credentials.federated.iter();
-        let shown =
-            |e: &Federated| format!("{} {} {:?} {}", e.issuer, e.subject, e.claims, e.max_age);
+        let shown = |e: &Federated| {
+            let pin = e.pin.as_ref().map(|pin| format!(" pinned by {pin}")).unwrap_or_default();
+            format!("{} {} {:?} {}{pin}", e.issuer, e.subject, e.claims, e.max_age)
+        };
         entries.map(shown).collect::<Vec<_>>().join(", ")
     };
     found.compare("federated", name, (&shown(a), &shown(b)), widens);

@@ -13,15 +13,15 @@ use testkit::{
 };
 
 /// `jose` behind a small server.
-struct Issuer {
+pub(crate) struct Issuer {
     child: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Issuer {
-    fn start() -> Result<Issuer> {
+    pub(crate) fn start() -> Result<Issuer> {
         let mut command = Command::new("node");
         command.arg(installed("peers/ts/issuer.mjs")?);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
@@ -38,7 +38,7 @@ impl Issuer {
     }
 
     /// Signs these claims over those of a good token; `null` leaves one out.
-    fn token(&mut self, audience: &str, alg: &str, edit: &Value) -> Result<String> {
+    pub(crate) fn token(&mut self, audience: &str, alg: &str, edit: &Value) -> Result<String> {
         let now = unix_now();
         let mut claims = json!({
             "iss": self.url, "sub": "repo:acme/reader:environment:prod", "aud": audience,

@@ -6,5 +6,6 @@ mod bearers;
 mod certificates;
 mod federated;
 mod peers;
+mod pinned;
 mod sidecar;
 mod tls;

@@ -65,6 +65,11 @@ impl Sidecar {
 
 impl Stage {
     async fn set() -> Result<Stage> {
+        Stage::set_as("").await
+    }
+
+    /// With more members of the declared workload.
+    async fn set_as(more: &str) -> Result<Stage> {
         let (logs, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
         let desk = StandIn::http(logs.path(), "desk")?;
         let provider = Provider::open().await?;
@@ -73,6 +78,7 @@ impl Stage {
         let certificate = file(logs.path(), "server.crt", &server.certificate)?;
         let key = file(logs.path(), "server.key", &server.key)?;
         let config = CONFIG.replace("DESK", &desk.address).replace("PROVIDER", provider.url());
+        let config = config.replace(":it:reader\" }", &format!(":it:reader\"{more} }}"));
         let (certificate, key) = (certificate.to_string_lossy(), key.to_string_lossy());
         let home = Home::new(&config)?;
         let home = home.with_options(&["--tls-cert", &certificate, "--tls-key", &key]);
@@ -115,6 +121,7 @@ impl Stage {
     /// What the platform writes for a workload: a token of this subject.
     fn project(&self, subject: &str) -> Result<()> {
         let mut claims = self.provider.claims(subject, &self.base);
+        claims["kubernetes.io"] = json!({ "pod": { "uid": "u-1" } });
         claims["jti"] = json!(unique()?);
         file(self.elsewhere.path(), "token", &format!("{}\n", self.provider.sign(&claims)?))?;
         Ok(())
@@ -170,5 +177,22 @@ async fn a_pod_has_no_key_to_lose_and_its_platforms_token_is_read_anew() -> Resu
     ensure!(status == 200 && stage.reached() == 2, "{status} {said}");
     let rows = stage.home.json(&["trace", "list", "--agent", "reader", "--decision", "allow"])?;
     ensure!(rows[0]["bound"] == true && rows[1]["bound"] == true, "{rows}");
+    stage.gate.stop()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_token_of_a_pod_serves_all_doors_and_no_other_process() -> Result<()> {
+    let stage = Stage::set_as(", single_use: false, pin: /kubernetes.io/pod/uid").await?;
+    stage.project(ACCOUNT)?;
+    let sidecar = stage.sidecar(Some(&stage.authority), &["--assertion", "token"])?;
+    for upstream in ["desk", "bank"] {
+        let (status, said) = sidecar.look(upstream).await?;
+        ensure!(status == 200, "{upstream}: {status} {said}");
+    }
+    // Whoever reads the same file has another key.
+    let other = stage.sidecar(Some(&stage.authority), &["--assertion", "token"])?;
+    let (status, said) = other.look("desk").await?;
+    ensure!(status == 403 && said.contains("key_pinned"), "{status} {said}");
+    ensure!(stage.reached() == 2);
     stage.gate.stop()
 }

@@ -64,6 +64,7 @@ fn status(code: Code) -> StatusCode {
         | Code::CredentialExpired
         | Code::ProofInvalid
         | Code::ProofReplayed
+        | Code::KeyPinned
         | Code::NonceWanted => StatusCode::UNAUTHORIZED,
         Code::TooManyFailures | Code::LimitReached | Code::TooManyAsks | Code::TooManyCalls => {
             StatusCode::TOO_MANY_REQUESTS

@@ -40,6 +40,7 @@ const fn telling(code: Code) -> Telling {
         | Code::CredentialExpired
         | Code::ProofInvalid
         | Code::ProofReplayed
+        | Code::KeyPinned
         | Code::NonceWanted => Telling::Unauthorized,
         Code::TooManyFailures => Telling::TooMany,
         Code::NotInCatalog => Telling::Unknown,
