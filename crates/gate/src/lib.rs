@@ -190,6 +190,11 @@ impl Gate {
         self.stops.current().contains(subject)
     }
 
+    /// Ends the local servers that serve this agent alone: nothing calls them any more.
+    pub fn end_local_servers_of(&self, agent: &model::AgentName) {
+        self.client.end_local_servers_of(agent);
+    }
+
     /// The operator's choices.
     #[must_use]
     pub fn settings(&self) -> &Settings {

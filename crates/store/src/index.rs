@@ -3,7 +3,7 @@
 mod query;
 mod schema;
 
-pub use query::{Filter, TraceSummary};
+pub use query::{Filter, Kept, TraceSummary};
 
 use crate::{
     archive::Archive,

@@ -28,7 +28,7 @@ mod view;
 pub use archive::Archive;
 pub use directory::{holds_ledger, last_database};
 pub use error::StoreError;
-pub use index::{Filter, Index, TraceSummary};
+pub use index::{Filter, Index, Kept, TraceSummary};
 pub use postgres::Database;
 pub use record::Record;
 pub use start::{Options, Store};

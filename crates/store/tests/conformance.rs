@@ -179,6 +179,13 @@ fn the_index_answers_and_can_be_rebuilt(disk: &impl Subject) {
         let newest = Filter { newest_first: true, ..agent.clone() };
         assert_eq!(store.index().sequences(&agent).unwrap(), [0, 1, 2, 3, 4]);
         assert_eq!(store.index().sequences(&newest).unwrap(), [last, 29, 28, 27, 26]);
+        let rest = Filter { after: Some(26), limit: 0, ..agent.clone() };
+        assert_eq!(store.index().sequences(&rest).unwrap(), [27, 28, 29, last]);
+        let kept = store.index().kept_of("helpdesk").unwrap();
+        let kept: Vec<_> = kept.iter().map(|kept| (kept.kind, kept.count, kept.last)).collect();
+        let (opened, refused) = (RecordKind::Opened.number(), RecordKind::Refused.number());
+        assert_eq!(kept, [(opened, 30, 29), (refused, 1, last)]);
+        assert!(store.index().kept_of("nobody").unwrap().is_empty());
         let traces = store.index().traces(&newest).unwrap();
         let told: Vec<_> = traces.iter().map(|it| (it.trace.0, it.opened, it.closed)).collect();
         assert_eq!(told, [(30, 1, 0), (29, 1, 1), (28, 1, 1), (27, 1, 1), (26, 1, 1)]);

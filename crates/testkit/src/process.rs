@@ -402,6 +402,20 @@ impl Home {
         (0..store.size()).map(read).collect()
     }
 
+    /// Every row of the (stopped) gate's control state, and its live rows, by their keys. Tasks that were ended are left
+    /// out: what ended them is a row of its own.
+    pub fn rows(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let store = self.open_store()?;
+        let state = store.state();
+        let ended = |key: &str| {
+            let task = key.strip_prefix("task/");
+            task.is_some_and(|task| state.rows.contains_key(&format!("revoked/task/{task}")))
+        };
+        let live = store.live_prefix("").into_iter().filter(|(key, _)| !ended(key));
+        let control = state.rows.iter().map(|(key, row)| (key.clone(), Arc::clone(row)));
+        Ok(live.chain(control).map(|(key, row)| (key, row.to_vec())).collect())
+    }
+
     fn open_store(&self) -> Result<store::Store> {
         let entropy = Arc::new(crate::chance::SeededEntropy::new(crate::chance::seed()));
         let now = model::Timestamp::from_seconds(crate::proof::unix_now());

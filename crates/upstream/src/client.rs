@@ -19,7 +19,7 @@ use connect::{Connector, Timed};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::{client::legacy, rt::TokioExecutor, rt::TokioTimer};
-use model::Code;
+use model::{AgentName, Code};
 use std::{error::Error, net::SocketAddr, time::Duration};
 use url::Url;
 
@@ -124,6 +124,11 @@ impl Client {
     /// Ends all local servers and waits for their ends; none is started afterwards.
     pub async fn end_local_servers(&self) {
         self.locals.end().await;
+    }
+
+    /// Ends the local servers that serve this agent alone.
+    pub fn end_local_servers_of(&self, agent: &AgentName) {
+        self.locals.end_of(agent);
     }
 
     /// Sends to an address that was built from the credential's own target.

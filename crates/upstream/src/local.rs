@@ -16,7 +16,7 @@ use child::{Child, Taken};
 pub(crate) use desk::Seat;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use message::Sent;
-use model::{Code, UpstreamName};
+use model::{AgentName, Code, UpstreamName};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -129,6 +129,18 @@ impl Locals {
         children.iter().for_each(|child| child.end());
         self.0.tasks.close();
         self.0.tasks.wait().await;
+    }
+
+    /// Ends the children that serve this agent alone.
+    pub(crate) fn end_of(&self, agent: &AgentName) {
+        let mut rooms = self.rooms();
+        rooms.children.retain(|(_, _, caller), child| {
+            let own = matches!(caller, Some(Caller::Acting(of, ..)) if of == agent);
+            if own {
+                child.end();
+            }
+            !own
+        });
     }
 
     fn rooms(&self) -> MutexGuard<'_, Rooms> {

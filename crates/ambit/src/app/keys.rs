@@ -240,8 +240,7 @@ impl App {
         let mut changes = Vec::new();
         for (name, agent) in &declared.agents {
             let key = format!("{}{name}", world::AGENT_KEYS);
-            let ended = super::registry::registration(&state, name)?
-                .is_some_and(|known| known.state.as_str() == "decommissioned");
+            let ended = super::registry::is_decommissioned(&state, name)?;
             if agent.credentials.keys.is_none() && !state.rows.contains_key(&key) && !ended {
                 let mut random = [0_u8; 32];
                 self.entropy.fill(&mut random);

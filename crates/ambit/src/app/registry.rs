@@ -74,6 +74,12 @@ pub(crate) fn registration(
     row.transpose().map_err(|error| anyhow::anyhow!("the row `{AGENTS}{agent}`: {error}"))
 }
 
+/// Whether an agent was ended for good.
+pub(crate) fn is_decommissioned(state: &State, agent: &AgentName) -> anyhow::Result<bool> {
+    let known = registration(state, agent)?;
+    Ok(known.is_some_and(|known| matches!(known.state, Lifecycle::Decommissioned { .. })))
+}
+
 /// The prefix of all instances: `instance/AGENT/THUMBPRINT`.
 pub(crate) const INSTANCES: &str = "instance/";
 

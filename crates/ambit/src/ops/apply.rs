@@ -196,7 +196,10 @@ fn key_rows(
     let mut rows = Vec::new();
     for (name, agent) in &loaded.declared.agents {
         let key = format!("{}{name}", world::AGENT_KEYS);
-        if let Some(path) = &agent.credentials.keys {
+        if crate::app::registry::is_decommissioned(state, name)? {
+            // Its name stays taken, and no key is its own again.
+            rows.push((key, None));
+        } else if let Some(path) = &agent.credentials.keys {
             let text = loaded
                 .files
                 .keys

@@ -67,7 +67,48 @@ pub struct TraceSummary {
     pub closed: u64,
 }
 
+/// The records of one kind and one action of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Their kind, by its number.
+    pub kind: u8,
+    /// The action, if the records name one.
+    pub action: Option<String>,
+    /// How many there are.
+    pub count: u64,
+    /// The sequence of the first.
+    pub first: u64,
+    /// The sequence of the last.
+    pub last: u64,
+    /// The time of the earliest.
+    pub since: Timestamp,
+}
+
 impl Index {
+    /// What there is of an agent, counted by kind and action; outcomes belong to the entries that they close.
+    pub fn kept_of(&self, agent: &str) -> Result<Vec<Kept>, StoreError> {
+        let sql = format!(
+            "SELECT kind, action, count(*), min(sequence), max(sequence), min(at) FROM records \
+             WHERE agent = ?1 AND kind <> {} GROUP BY kind, action ORDER BY kind, action",
+            RecordKind::Outcome.number()
+        );
+        let connection = self.lock();
+        let mut select = connection.prepare_cached(&sql).during("searched (index)")?;
+        let rows = select
+            .query_map([agent], |row| {
+                Ok(Kept {
+                    kind: row.get(0)?,
+                    action: row.get(1)?,
+                    count: row.get::<_, i64>(2)?.unsigned_abs(),
+                    first: row.get::<_, i64>(3)?.unsigned_abs(),
+                    last: row.get::<_, i64>(4)?.unsigned_abs(),
+                    since: Timestamp(row.get(5)?),
+                })
+            })
+            .during("searched (index)")?;
+        rows.collect::<Result<_, _>>().during("searched (index)")
+    }
+
     /// The records that fit, opened as far as their keys are there.
     pub fn records(&self, filter: &Filter) -> Result<Vec<Record>, StoreError> {
         let sequences = self.sequences(filter)?;
