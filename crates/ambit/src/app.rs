@@ -90,6 +90,8 @@ pub(crate) struct App {
     pub(crate) moved: tokio::sync::Notify,
     /// Serialises changes of control state with the world that is published from them.
     publishing: tokio::sync::Mutex<()>,
+    /// What the world was made from last.
+    made: Mutex<Option<world::Made>>,
 }
 
 impl App {
@@ -108,20 +110,17 @@ impl App {
         let form = form_of(&store, settings.form)?;
         let signing = keys::signing_key(&store, clock.as_ref(), entropy.as_ref(), form).await?;
         note_form(&store, form, clock.as_ref(), entropy.as_ref()).await?;
-        let world = world::build(&store, clock.now())?;
+        let mut made = None;
+        let world = world::build(&store, clock.now(), &mut made)?;
         let handle_key = keys::shared_key(&store, entropy.as_ref(), keys::HANDLES)?;
         let nonce_key = keys::shared_key(&store, entropy.as_ref(), keys::NONCES)?;
         let base_url = settings.base_url.clone();
-        let client = upstream::Client::new(upstream::Settings {
-            own: vec![settings.listen, settings.ops_listen, settings.api_listen],
-            ..upstream::Settings::default()
-        })?;
         let broker = broker(&settings).with_vault(Arc::new(Vault::of(&store)));
         let gate = Gate::new(gate::Parts {
             store: Arc::clone(&store),
             broker,
             mcp: upstream::mcp::Mcp::new(),
-            client,
+            client: client(&settings)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             settings: gate::Settings {
@@ -162,6 +161,7 @@ impl App {
             told: Told::default(),
             moved: tokio::sync::Notify::new(),
             publishing: tokio::sync::Mutex::new(()),
+            made: Mutex::new(made),
         }))
     }
 
@@ -200,7 +200,10 @@ impl App {
 
     /// Makes the world anew from the store's control state.
     pub(crate) fn publish(&self) -> anyhow::Result<()> {
-        let world = blocking(|| world::build(&self.store, self.clock.now()))?;
+        let world = blocking(|| {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            world::build(&self.store, self.clock.now(), &mut made)
+        })?;
         self.gate.publish(world);
         Ok(())
     }
@@ -314,6 +317,14 @@ async fn close_what_was_left(store: &Store, gate: &Arc<Gate>) {
     if closed > 0 {
         tracing::warn!(closed, "entries left open by an earlier run were closed as unknown");
     }
+}
+
+/// Reaches upstreams, and none of this gate's own listeners.
+fn client(settings: &Settings) -> Result<upstream::Client, upstream::SetupError> {
+    upstream::Client::new(upstream::Settings {
+        own: vec![settings.listen, settings.ops_listen, settings.api_listen],
+        ..upstream::Settings::default()
+    })
 }
 
 fn broker(settings: &Settings) -> upstream::Broker {

@@ -3,7 +3,10 @@
 //! What a registration and the time make of an agent is derived here, and written as rows (`stopped/…`) that the ledger's
 //! conditions know, so that a stop by the registry is as linear with entries as one by a person.
 
-use super::{App, Control, world};
+use super::{
+    App, Control,
+    world::{self, Kept},
+};
 use canonical::Value;
 use gate::{Registry, Standing, registry::PRODUCTION};
 use identity::AgentKeys;
@@ -222,19 +225,19 @@ impl<'a> Living<'a> {
     }
 }
 
-/// Every agent's standing, as reconciling is about to write it, so that nothing lies between the two; a version that may
-/// go on beside a waiting one is kept in `compiled`.
+/// Every agent's standing, as reconciling is about to write it, so that nothing lies between the two, and the versions that
+/// may go on beside one that waits.
 pub(crate) fn standings(
     state: &State,
-    compiled: &mut Compiled,
+    compiled: &Compiled,
     now: Timestamp,
-) -> anyhow::Result<Registry> {
+) -> anyhow::Result<(Registry, Kept)> {
     let mut found = Found::default();
     found.agents(state, compiled, now)?;
     let registrations = found.registrations;
-    let declared = compiled.declared().clone();
-    let living = Living::new(state, &declared);
-    let mut agents = HashMap::new();
+    let declared = compiled.declared();
+    let living = Living::new(state, declared);
+    let (mut agents, mut kept) = (HashMap::new(), Kept::new());
     for (name, agent) in &declared.agents {
         let Some(registration) = registrations.get(name) else { continue };
         let Some(entry) = compiled.agent(name) else { continue };
@@ -242,10 +245,8 @@ pub(crate) fn standings(
         let passed = registration.version.as_ref().map(|passed| &passed.snapshot);
         let waits = passed.is_none_or(|passed| passed.version != current).then_some(current);
         // The earlier version goes on where nothing but its manifest differs: what the gate enforces is the same.
-        let kept = passed.filter(|passed| passed.version != current && passed.base == base);
-        if let Some(kept) = kept.map(|kept| kept.version) {
-            compiled.keep(name, kept);
-        }
+        let earlier = passed.filter(|passed| passed.version != current && passed.base == base);
+        kept.extend(earlier.map(|earlier| (name.clone(), earlier.version)));
         let standing = Standing {
             state: registration.state.clone(),
             answered_until: living.answered_until(agent),
@@ -254,7 +255,7 @@ pub(crate) fn standings(
         };
         agents.insert(name.clone(), standing);
     }
-    Ok(Registry::new(Ground::of(state).environment, agents))
+    Ok((Registry::new(Ground::of(state).environment, agents), kept))
 }
 
 /// When the whole agent must be reviewed again.

@@ -3,7 +3,7 @@
 use canonical::Value;
 use gate::World;
 use identity::{PublicKey, Validity, VerificationKeys};
-use model::{ActionId, Digest, Timestamp, declared::Declared, declared::PolicyFile};
+use model::{ActionId, AgentName, Digest, Timestamp, declared::Declared, declared::PolicyFile};
 use policy::{Compiled, Definition, Definitions};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -26,26 +26,81 @@ pub(crate) const TOKEN_KEYS: &str = "token-key/";
 /// The prefix of agents' public keys: `agent-key/AGENT`, a JWK set.
 pub(crate) const AGENT_KEYS: &str = "agent-key/";
 
-/// Builds the world; an error names the row that cannot be believed.
-pub(crate) fn build(store: &Store, now: Timestamp) -> anyhow::Result<World> {
+/// Versions that go on beside the current one of their agent.
+pub(crate) type Kept = BTreeMap<AgentName, Digest>;
+
+/// What was compiled last. Most changes of control state (a stop, a confirmation, a key) leave the declaration as it is:
+/// then it is not compiled again, and slices that are in use stay.
+pub(crate) struct Made {
+    /// The rows that all of this comes from, and nothing else.
+    from: State,
+    kept: Kept,
+    compiled: Arc<Compiled>,
+    definitions: BTreeMap<ActionId, Value>,
+    returns: BTreeMap<ActionId, Vec<canonical::Pointer>>,
+}
+
+impl Made {
+    fn new(from: State, kept: Kept) -> anyhow::Result<Made> {
+        let definitions = definitions(&from)?;
+        let compiled = policy::compile(&declared(&from)?, &definitions);
+        let mut compiled = compiled.map_err(|problems| {
+            let first = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
+            let count = problems.len();
+            anyhow::anyhow!("the applied state does not compile ({count} problems): {first}")
+        })?;
+        for (agent, version) in &kept {
+            compiled.keep(agent, *version);
+        }
+        Ok(Made {
+            definitions: listed(&definitions)?,
+            returns: returns(&compiled)?,
+            compiled: Arc::new(compiled),
+            from,
+            kept,
+        })
+    }
+}
+
+/// Builds the world, from what was made last where that still fits; an error names the row that cannot be believed.
+pub(crate) fn build(
+    store: &Store,
+    now: Timestamp,
+    last: &mut Option<Made>,
+) -> anyhow::Result<World> {
     let state = store.state();
-    let declared = declared(&state)?;
-    let definitions = definitions(&state)?;
-    let mut compiled = policy::compile(&declared, &definitions).map_err(|problems| {
-        let first = problems.first().map(|problem| problem.message.clone()).unwrap_or_default();
-        anyhow::anyhow!("the applied state does not compile ({} problems): {first}", problems.len())
-    })?;
-    let registry = super::registry::standings(&state, &mut compiled, now)?;
-    Ok(World {
+    let from = compiled_from(&state);
+    let mut made = match last.take() {
+        Some(made) if made.from == from => made,
+        _ => Made::new(from, Kept::new())?,
+    };
+    let (registry, kept) = super::registry::standings(&state, &made.compiled, now)?;
+    if made.kept != kept {
+        made = Made::new(made.from, kept)?;
+    }
+    let world = World {
         registry,
         revision: state.revision,
         keys: Arc::new(token_keys(&state, now)?),
-        people: declared.people.clone(),
-        definitions: listed(&definitions)?,
+        people: made.compiled.declared().people.clone(),
+        definitions: made.definitions.clone(),
         quarantined: quarantined(&state),
-        returns: returns(&compiled)?,
-        compiled: Arc::new(compiled),
-    })
+        returns: made.returns.clone(),
+        compiled: Arc::clone(&made.compiled),
+    };
+    *last = Some(made);
+    Ok(world)
+}
+
+/// The rows that are compiled.
+fn compiled_from(state: &State) -> State {
+    let prefixes = ["declared/", MANIFESTS, PINS];
+    let rows = prefixes.iter().flat_map(|prefix| {
+        let rows = state.rows.range((*prefix).to_owned()..);
+        rows.take_while(move |(key, _)| key.starts_with(prefix))
+    });
+    let rows = rows.map(|(key, row)| (key.clone(), Arc::clone(row))).collect();
+    State { revision: 0, rows }
 }
 
 /// The declared state that was applied; empty before the first `apply`.
