@@ -3,7 +3,7 @@
 mod authority;
 mod clients;
 mod credentials;
-mod directory;
+pub(crate) mod directory;
 mod key_ages;
 mod keys;
 pub(crate) mod registry;

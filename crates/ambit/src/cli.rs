@@ -789,6 +789,8 @@ pub(crate) struct OwnerKey {
 #[derive(Args, Debug)]
 pub(crate) struct RevokeOne {
     /// Its name or id
+    // A thumbprint may begin with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     pub(crate) name: String,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", default_value = "")]

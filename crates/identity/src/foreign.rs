@@ -55,7 +55,7 @@ pub struct Foreign {
 pub struct Workload {
     /// The value of the claim that tells it from the next, such as the uid of a pod.
     pub value: String,
-    /// What its key is bound to: agent, issuer, claim and value as one digest.
+    /// What its key is bound to: agent, since when, issuer, claim and value as one digest.
     pub what: Digest,
     /// Until when that is remembered: as long as this token could be used.
     pub until: Timestamp,
@@ -104,15 +104,15 @@ impl Foreign {
     }
 
     /// The workload that a claim tells from the next, for an agent: text of 1 to 512 bytes; `None` where the claim is
-    /// none.
+    /// none. Under another `since` it is another one: what was pinned before is pinned no more.
     #[must_use]
-    pub fn workload(&self, agent: &AgentName, path: &str) -> Option<Workload> {
+    pub fn workload(&self, agent: &AgentName, since: u64, path: &str) -> Option<Workload> {
         let Some(Value::String(value)) = self.claim(path) else { return None };
         if value.is_empty() || value.len() > SUBJECT_BYTES {
             return None;
         }
         // The parts before the last hold no zero byte, so that no two lists of parts are one text.
-        let holder = format!("{agent}\0{}\0{path}", self.issuer);
+        let holder = format!("{agent}\0{since}\0{}\0{path}", self.issuer);
         if self.issuer.contains('\0') || path.contains('\0') {
             return None;
         }

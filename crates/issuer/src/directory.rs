@@ -35,6 +35,8 @@ pub struct RegisteredAgent {
     pub federated: Vec<Federated>,
     /// The networks that its requests may come from; empty: any.
     pub networks: Vec<Network>,
+    /// The control revision at which the pins of its workloads' keys were dropped last; 0 if never.
+    pub pinned_since: u64,
     /// Declared life of its tokens.
     pub ttl: Duration,
     /// The doors that it sees, by their full URL, which is the audience of a token.

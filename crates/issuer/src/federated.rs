@@ -21,6 +21,7 @@ const TYPES: &[&str] = &["JWT", "JOSE"];
 /// An assertion whose stated issuer is declared for the agent that `client_id` names.
 pub(crate) struct Candidate {
     agent: AgentName,
+    pinned_since: u64,
     issuer: String,
     declared: Vec<Federated>,
     assertion: String,
@@ -36,8 +37,9 @@ impl Candidate {
         let registered = directory.agent(&agent)?;
         let declared = registered.federated.iter().filter(|entry| entry.issuer == issuer);
         let declared: Vec<Federated> = declared.cloned().collect();
-        let assertion = assertion.to_owned();
-        (!declared.is_empty()).then_some(Candidate { agent, issuer, declared, assertion })
+        let (assertion, pinned_since) = (assertion.to_owned(), registered.pinned_since);
+        let candidate = Candidate { agent, pinned_since, issuer, declared, assertion };
+        (!candidate.declared.is_empty()).then_some(candidate)
     }
 
     /// Authenticates it. Keys that do not know the one that signed are fetched once more: the issuer may have changed
@@ -93,7 +95,7 @@ impl Candidate {
     /// How often the assertion counts; `None` if it lacks what its key would be pinned by.
     fn reuse(&self, entry: &Federated, token: &Foreign) -> Option<Reuse> {
         match &entry.pin {
-            Some(pin) => token.workload(&self.agent, pin).map(Reuse::Pinned),
+            Some(pin) => token.workload(&self.agent, self.pinned_since, pin).map(Reuse::Pinned),
             None => {
                 let (what, until) = token.single_use();
                 Some(Reuse::Once(what, until))

@@ -318,14 +318,22 @@ impl Issuer {
         error: IssueError,
         operation: &'static str,
     ) -> IssueError {
-        if error == IssueError::OtherKey {
-            self.directory.other_key(&client.agent);
-        }
-        let origin = self.origin(client, self.directory.control_revision());
+        let (now, origin) =
+            (self.directory.now(), self.origin(client, self.directory.control_revision()));
         let client = origin.client.clone();
-        let record = RefusedRecord { origin, wish, error: error.clone(), operation };
+        let record = RefusedRecord { origin, wish, error: error.clone(), operation, now };
         match self.record(record).await {
-            Ok(()) => error,
+            Ok(()) => {
+                if error == IssueError::OtherKey {
+                    self.directory.other_key(&client.agent);
+                }
+                error
+            }
+            // Enough of these are recorded.
+            Err(AppendError::Failed(Condition::Within { .. })) => {
+                self.count(&error);
+                error
+            }
             Err(error) => self.not_recorded(&client, &error),
         }
     }

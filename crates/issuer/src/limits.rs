@@ -21,6 +21,10 @@ pub const ENROL_TRIES: u8 = 5;
 /// LIMIT: life of a client's token for the control API: it is bought for a burst of openings, and bound.
 pub const CLIENT_LIFE: Duration = Duration::seconds(5 * 60);
 
+/// LIMIT: refusals of one kind that are recorded per hour of a workload whose assertion may be used again: without its
+/// key it shows nobody, so that who copied it could fill the ledger. More are counted like those of strangers.
+pub const PINNED_REFUSALS: u32 = 60;
+
 /// LIMIT: how often a grant is decided again because someone was revoked or frozen meanwhile. Each
 /// round needs another revocation in the same millisecond.
 pub const DECISIONS: usize = 3;

@@ -6,12 +6,12 @@ use crate::{
     decide::{Binding, Decided, Wish},
     delegate::Parent,
     error::IssueError,
-    limits::RECORDED_BYTES,
+    limits::{PINNED_REFUSALS, RECORDED_BYTES},
 };
 use canonical::Writer;
 use ledger::subject_digest;
 use model::{
-    ActionId, Decision, Digest, Timestamp, TokenId,
+    ActionId, Decision, Digest, Duration, Timestamp, TokenId,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable, StateChange},
 };
 use std::collections::BTreeSet;
@@ -44,6 +44,8 @@ pub(crate) struct RefusedRecord {
     pub(crate) error: IssueError,
     /// `issue` or `revoke`.
     pub(crate) operation: &'static str,
+    /// The time of the refusal.
+    pub(crate) now: Timestamp,
 }
 
 /// A client asked about a token.
@@ -201,7 +203,17 @@ impl Recordable for RefusedRecord {
     }
 
     fn conditions(&self) -> Vec<Condition> {
-        self.origin.uses()
+        let mut all = self.origin.uses();
+        if let Some(workload) = self.origin.client.pinned() {
+            let counted = format!("{} {}", workload.what, self.error.reason());
+            all.push(Condition::Within {
+                what: subject_digest("refused-workload", &counted),
+                max: PINNED_REFUSALS,
+                window: Duration::seconds(3_600),
+                now: self.now,
+            });
+        }
+        all
     }
 }
 

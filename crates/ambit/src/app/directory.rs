@@ -1,6 +1,7 @@
 //! What the token service may know of agents, tasks and keys.
 
 use super::{App, registry};
+use canonical::Value;
 use gate::Edge;
 use identity::{NonceKey, SigningKey, SigningRequest, VerificationKeys};
 use issuer::{
@@ -10,11 +11,13 @@ use issuer::{
 use model::{
     ActionId, AgentName, Code, Digest, Name, RiskTier, SpiffeId, TaskId, Timestamp, UpstreamName,
     declared::{Agent, UpstreamKind},
+    record::StateChange,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+use store::State;
 use upstream::Need;
 
 impl Directory for App {
@@ -48,6 +51,7 @@ impl Directory for App {
             workloads: self.workloads(name, &entry.declared).collect(),
             federated: entry.declared.credentials.federated.clone(),
             networks: entry.declared.credentials.networks.clone(),
+            pinned_since: pinned_since(&self.store.state(), name),
             ttl: entry.declared.credentials.ttl,
             aged: self.aged_keys(name, entry.declared.credentials.max_age),
             may_act: entry.declared.may_act.clone(),
@@ -196,4 +200,23 @@ impl App {
         let declared = agent.credentials.spiffe_id.clone();
         std::iter::once(own.agent(name)).chain(declared.filter(|id| id.domain() != own))
     }
+}
+
+/// The row that says from when on the keys of an agent's foreign workloads are pinned anew.
+fn pins_row(agent: &str) -> String {
+    format!("federated-pins/{agent}")
+}
+
+/// Drops the keys that an agent's foreign workloads are pinned to: what is pinned from now on is pinned under another name.
+pub(crate) fn drop_pins(agent: &str, revision: u64) -> StateChange {
+    let revision = i64::try_from(revision).unwrap_or(i64::MAX);
+    let row = [("revision", Value::Integer(revision)), ("v", Value::Integer(1))];
+    StateChange { key: pins_row(agent), value: Some(gate::json::object(row).to_bytes()) }
+}
+
+fn pinned_since(state: &State, agent: &AgentName) -> u64 {
+    let row = state.rows.get(&pins_row(agent.as_str()));
+    let row = row.and_then(|row| canonical::parse(row, &canonical::Limits::ARGUMENTS).ok());
+    let revision = row.as_ref().and_then(|row| row.get("revision")).and_then(Value::as_i64);
+    revision.and_then(|revision| u64::try_from(revision).ok()).unwrap_or(0)
 }

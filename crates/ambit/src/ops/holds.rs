@@ -7,7 +7,7 @@ use super::{
     usage,
 };
 use crate::{
-    app::{App, Control, Old, registry},
+    app::{App, Control, Old, directory::drop_pins, registry},
     control::Which,
     limits,
 };
@@ -134,8 +134,12 @@ pub(super) async fn revoke(
         Which::Instance => Some(agents_with(app, &name)),
         _ => None,
     };
-    let change = StateChange { key, value: Some(value) };
-    app.control(Control { what: "revoke", reason: reason.clone(), changes: vec![change] }).await?;
+    let mut changes = vec![StateChange { key, value: Some(value) }];
+    if matches!(which, Which::Agent) {
+        // A revision that no earlier drop had, since each drop is a change.
+        changes.push(drop_pins(&name, app.gate.world().revision.saturating_add(1)));
+    }
+    app.control(Control { what: "revoke", reason: reason.clone(), changes }).await?;
     if let Some(buyers) = buyers {
         revoke_bought(app, &name, &buyers, &reason).await?;
     }

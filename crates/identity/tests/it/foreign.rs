@@ -140,17 +140,18 @@ fn forged_tokens_of_foreign_issuers() {
 fn a_workload_is_named_by_agent_issuer_claim_and_value() {
     let (agent, other) = (Name::new("reader").unwrap(), Name::new("other").unwrap());
     let token = verify(&draft().with(&[])).unwrap();
-    let pod = token.workload(&agent, "/kubernetes.io/pod/uid").unwrap();
+    let pod = token.workload(&agent, 7, "/kubernetes.io/pod/uid").unwrap();
     assert_eq!(pod.value, "u-1");
-    // The same pod's next token; another pod; another agent; another claim.
+    // The same pod's next token; another pod, agent, claim; the same after its pins were dropped.
     let next = verify(&draft().with(&[claim("jti", "two"), time("iat", -10)])).unwrap();
-    assert_eq!(next.workload(&agent, "/kubernetes.io/pod/uid").unwrap().what, pod.what);
+    assert_eq!(next.workload(&agent, 7, "/kubernetes.io/pod/uid").unwrap().what, pod.what);
     let moved = raw("kubernetes.io", r#"{"pod":{"uid":"u-2"}}"#);
     let moved = verify(&draft().with(&[moved])).unwrap();
     let others = [
-        moved.workload(&agent, "/kubernetes.io/pod/uid"),
-        token.workload(&other, "/kubernetes.io/pod/uid"),
-        token.workload(&agent, "sub"),
+        moved.workload(&agent, 7, "/kubernetes.io/pod/uid"),
+        token.workload(&other, 7, "/kubernetes.io/pod/uid"),
+        token.workload(&agent, 7, "sub"),
+        token.workload(&agent, 8, "/kubernetes.io/pod/uid"),
     ];
     assert!(others.into_iter().all(|other| other.unwrap().what != pod.what));
     // Nothing is pinned by what is no text.
@@ -160,13 +161,13 @@ fn a_workload_is_named_by_agent_issuer_claim_and_value() {
     for path in
         ["empty", "long", "list", "exp", "absent", "/kubernetes.io/pod", "/kubernetes.io/pod/name"]
     {
-        assert_eq!(strange.workload(&agent, path), None, "{path}");
+        assert_eq!(strange.workload(&agent, 7, path), None, "{path}");
     }
     // It lasts as long as the token is taken: to its end, or to its greatest age.
     let margin = limits::LEEWAY.as_seconds() + limits::ASSERTION_COMMIT_WITHIN.as_seconds();
     assert_eq!(pod.until, at(300 + margin));
     let short = verify(&draft().with(&[time("exp", 60)])).unwrap();
-    assert_eq!(short.workload(&agent, "sub").unwrap().until, at(60 + margin));
+    assert_eq!(short.workload(&agent, 7, "sub").unwrap().until, at(60 + margin));
 }
 
 #[test]

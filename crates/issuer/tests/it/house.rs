@@ -235,6 +235,7 @@ fn registered(agent: &str, proof: Proof) -> RegisteredAgent {
         may_act: Vec::new(),
         aged: BTreeSet::new(),
         federated: Vec::new(),
+        pinned_since: 0,
         networks: Vec::new(),
         workloads: [TrustDomain::new(DOMAIN).unwrap().agent(&name(agent))].into(),
         version: Digest([5; 32]),

@@ -1,7 +1,8 @@
 //! Assertions of foreign workloads that are used again, each by the key that came first.
 
-use crate::house::{Ask, House, ISSUER, TICKETS, TOKEN, agent_key, at, name, nonce_key};
+use crate::house::{Ask, House, ISSUER, Record, TICKETS, TOKEN, agent_key, at, name, nonce_key};
 use identity::{AgentKey, Algorithm, AssertionClaims, ForeignKeys, ProofClaims};
+use issuer::limits::PINNED_REFUSALS;
 use model::{Duration, declared::Federated};
 use std::collections::BTreeMap;
 
@@ -101,6 +102,26 @@ async fn a_reused_assertion_alone_is_nothing_even_for_an_agent_whose_tokens_are_
     assert_eq!(house.ask(&ask("batch", 0, None)).await.status, 200);
     assert_eq!(house.ask(&ask("batch", 0, None)).await.error(), (401, "invalid_client".into()));
     assert_eq!(house.records().len(), 1, "the second was a stranger's");
+}
+
+#[tokio::test]
+async fn a_copied_assertion_does_not_fill_the_ledger() {
+    let house = house(Some("sub"));
+    let proof = |number: u32| ask("helpdesk", 0, Some(("batch", &format!("p{number}"))));
+    assert_eq!(house.ask(&ask("helpdesk", 0, Some(("helpdesk", "1")))).await.status, 200);
+    for number in 0..PINNED_REFUSALS + 40 {
+        assert_eq!(house.ask(&proof(number)).await.error(), (401, "invalid_client".into()));
+        assert_eq!(house.ask(&ask("helpdesk", 0, None)).await.error().0, 400);
+    }
+    // Each kind for itself; the rest is counted.
+    let records = house.records();
+    let of = |code: &str| {
+        let is = |record: &&Record| record.member("code").as_deref() == Some(code);
+        u32::try_from(records.iter().filter(is).count()).unwrap()
+    };
+    assert_eq!((of("key_pinned"), of("proof_invalid")), (PINNED_REFUSALS, PINNED_REFUSALS));
+    assert_eq!(house.strangers().len(), 80);
+    assert_eq!(house.ask(&ask("helpdesk", 0, Some(("helpdesk", "2")))).await.status, 200);
 }
 
 #[tokio::test]

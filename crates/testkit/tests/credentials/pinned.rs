@@ -239,9 +239,13 @@ async fn a_pin_outlives_the_gate_and_not_its_agent() -> Result<()> {
         let (status, told) = stage.buy("pod", &assertion, Some(key)).await?;
         ensure!(status == 400 && told.to_string().contains("unauthorized_client"), "{told}");
     }
+    // What it was pinned to is forgotten with it: let go again, it is whoever comes first.
+    stage.home.done(&["unfreeze", "agent:pod", "--reason", "test"])?;
+    token_of(&stage.buy("pod", &assertion, Some(&thief)).await?)?;
+    ensure!(is_pinned(&stage.buy("pod", &assertion, Some(&own)).await?));
     // Its successor in the same pod begins with a key of its own.
-    token_of(&stage.buy("successor", &assertion, Some(&thief)).await?)?;
-    ensure!(is_pinned(&stage.buy("successor", &assertion, Some(&own)).await?));
+    token_of(&stage.buy("successor", &assertion, Some(&own)).await?)?;
+    ensure!(is_pinned(&stage.buy("successor", &assertion, Some(&thief)).await?));
     stage.ambit.stop()
 }
 
