@@ -186,7 +186,12 @@ fn durability(workspace: &Workspace) -> Result<Counts> {
     ];
     nextest(
         workspace,
-        &["--success-output", "final", "-E", "binary(durability) + binary(rotations)"],
+        &[
+            "--success-output",
+            "final",
+            "-E",
+            "binary(durability) + binary(rotations) + binary(listener)",
+        ],
         &variables,
     )
 }
