@@ -61,9 +61,10 @@ fn hold(who: &cli::Who) -> anyhow::Result<Holder> {
     let base = gate_of(who)?;
     let own = match (&who.key, &who.assertion) {
         (None, None) => None,
-        (Some(file), _) => Some(Own { key: enrol::read(file)?, base, assertion: None }),
-        (None, Some(file)) => {
-            Some(Own { key: enrol::drawn()?, base, assertion: Some(file.clone()) })
+        (Some(file), None) => Some(Own { key: enrol::read(file)?, base, assertion: None }),
+        (file, Some(assertion)) => {
+            let key = file.as_deref().map_or_else(enrol::drawn, enrol::kept)?;
+            Some(Own { key, base, assertion: Some(assertion.clone()) })
         }
     };
     Ok(Holder::new(agent, who.data.data.clone(), task.transpose()?, own, reach(who)?))

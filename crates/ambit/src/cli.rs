@@ -458,6 +458,7 @@ pub(crate) struct Token {
 
 /// For whom a bridge speaks.
 #[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("own").multiple(true))]
 pub(crate) struct Who {
     /// The agent
     #[arg(long, value_name = "AGENT")]
@@ -471,8 +472,8 @@ pub(crate) struct Who {
     /// The file with this instance's own key, as `ambit bridge --enrol` left it (default: the key that `dev` made)
     #[arg(long, value_name = "FILE", env = "AMBIT_AGENT_KEY", group = "own")]
     pub(crate) key: Option<PathBuf>,
-    /// The file where the platform keeps its token for this workload (`federated:`), read anew for each access token; the
-    /// proofs are then signed with a key that is never written down
+    /// The file where the platform keeps its token for this workload (`federated:`), read anew for each access token. The
+    /// proofs are then signed with the key in `--key`, which is made there the first time, or with one of this start alone
     #[arg(
         long,
         value_name = "FILE",

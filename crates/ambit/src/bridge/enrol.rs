@@ -64,6 +64,11 @@ pub(super) fn drawn() -> anyhow::Result<AgentKey> {
     Ok(AgentKey::from_random(Algorithm::EdDsa, &random)?)
 }
 
+/// The key in a file, made there if there is none.
+pub(super) fn kept(file: &Path) -> anyhow::Result<AgentKey> {
+    if file.exists() { read(file) } else { make(file) }
+}
+
 /// A key that was kept.
 pub(super) fn read(file: &Path) -> anyhow::Result<AgentKey> {
     let opened = std::fs::File::open(file);

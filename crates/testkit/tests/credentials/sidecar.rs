@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use std::{
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
@@ -192,6 +193,26 @@ async fn one_token_of_a_pod_serves_all_doors_and_no_other_process() -> Result<()
     // Whoever reads the same file has another key.
     let other = stage.sidecar(Some(&stage.authority), &["--assertion", "token"])?;
     let (status, said) = other.look("desk").await?;
+    ensure!(status == 403 && said.contains("key_pinned"), "{status} {said}");
+    ensure!(stage.reached() == 2);
+    stage.gate.stop()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_is_restarted_goes_on_with_its_key_and_a_copied_token_does_not()
+-> Result<()> {
+    let stage = Stage::set_as(", single_use: false, pin: sub").await?;
+    stage.project(ACCOUNT)?;
+    let (own, pod) = (Some(stage.authority.as_path()), ["--assertion", "token"]);
+    let with_key = ["--assertion", "token", "--key", "pod.jwk"];
+    for starts in 1..=2 {
+        let (status, said) = stage.sidecar(own, &with_key)?.look("desk").await?;
+        ensure!(status == 200 && stage.reached() == starts, "{status} {said}");
+    }
+    let mode = std::fs::metadata(stage.elsewhere.path().join("pod.jwk"))?.permissions().mode();
+    ensure!(mode & 0o777 == 0o600, "{mode:o}");
+    // The token lies where its thief can read it; the key does not.
+    let (status, said) = stage.sidecar(own, &pod)?.look("desk").await?;
     ensure!(status == 403 && said.contains("key_pinned"), "{status} {said}");
     ensure!(stage.reached() == 2);
     stage.gate.stop()
