@@ -1,6 +1,6 @@
 // The token service as clients of other authors see it: oauth4webapi, openid-client, jose and dpop. It takes its settings as
 // JSON in the first argument:
-//   { client: "oauth4webapi" | "openid-client", issuer, door, url, lead: jwk, helper: jwk }
+//   { client: "oauth4webapi" | "openid-client" | "scoped-key", secret (of the last), issuer, door, url, lead: jwk, helper: jwk }
 // `lead` may be acted for by `helper`; `url` is a GET below `door`, which is also the audience of the tokens. The one line
 // out is { "done": [what was done] } or { "error": … }.
 
@@ -135,8 +135,45 @@ async function withOpenidClient() {
   check('revocation', (await openid.tokenIntrospection(helper.config, acting.access_token)).active === false);
 }
 
+/** A program that has a scoped key and nothing else: `client_secret_basic`, and a key for proofs that it made itself. */
+async function withScopedKey() {
+  const plain = { [oauth.allowInsecureRequests]: true };
+  const issuer = new URL(settings.issuer);
+  const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, { algorithm: 'oauth2', ...plain }));
+  check('discovery', as.token_endpoint_auth_methods_supported.includes('client_secret_basic'));
+  const client = { client_id: 'lead' };
+  const keys = await oauth.generateKeyPair('ES256');
+  const dpop = oauth.DPoP(client, keys);
+  const twice = async (step) => {
+    try {
+      return await step();
+    } catch (error) {
+      if (!oauth.isDPoPNonceError(error)) throw error;
+      return step();
+    }
+  };
+  const buy = (auth, parameters) => twice(async () => {
+    const response = await oauth.clientCredentialsGrantRequest(
+      as, client, auth, new URLSearchParams({ resource: settings.door, ...parameters }), { DPoP: dpop, ...plain });
+    return oauth.processClientCredentialsResponse(as, client, response);
+  });
+  for (const [way, auth] of [['client_secret_basic', oauth.ClientSecretBasic], ['client_secret_post', oauth.ClientSecretPost]]) {
+    const granted = await buy(auth(settings.secret), {});
+    check(way, granted.token_type === 'dpop' && granted.authorization_details[0].actions.join() === 'api.fast');
+    const answer = await twice(() => oauth.protectedResourceRequest(
+      granted.access_token, 'GET', new URL(settings.url), undefined, undefined, { DPoP: dpop, ...plain }));
+    check(`a call with what ${way} bought`, answer.status === 200);
+  }
+  const refused = await buy(oauth.ClientSecretBasic(settings.secret), { authorization_details: details(['api.said']) }).catch((error) => error);
+  check('more than the key is for is refused', refused.error === 'invalid_authorization_details');
+  const wrong = await buy(oauth.ClientSecretPost(settings.secret.slice(0, -1) + 'g'), {}).catch((error) => error);
+  check('another secret is refused', wrong.error === 'invalid_client' || wrong.status === 401);
+}
+
+const CLIENTS = { oauth4webapi: withOauth4webapi, 'openid-client': withOpenidClient, 'scoped-key': withScopedKey };
+
 try {
-  await (settings.client === 'openid-client' ? withOpenidClient() : withOauth4webapi());
+  await CLIENTS[settings.client]();
   process.stdout.write(`${JSON.stringify({ done })}\n`);
 } catch (error) {
   const told = { error: String(error?.message ?? error), code: error?.code, cause: String(error?.cause?.message ?? error?.error ?? ''), said: error?.error_description, done };

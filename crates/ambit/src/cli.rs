@@ -720,9 +720,41 @@ pub(crate) struct Unfreeze {
     pub(crate) data: DataDir,
 }
 
+/// `ambit key create`
+#[derive(Args, Debug)]
+pub(crate) struct KeyCreate {
+    /// The agent whose tokens it buys
+    #[arg(long)]
+    pub(crate) agent: String,
+    /// How long it lives: at most 24h
+    #[arg(long = "for", value_name = "SPAN")]
+    pub(crate) life: Option<String>,
+    /// Only for this upstream; may be repeated
+    #[arg(long = "upstream", value_name = "NAME")]
+    pub(crate) upstreams: Vec<String>,
+    /// Only for this action, `upstream.operation`; may be repeated
+    #[arg(long = "action", value_name = "ACTION")]
+    pub(crate) actions: Vec<String>,
+    /// Only from this network (CIDR); may be repeated
+    #[arg(long = "network", value_name = "CIDR")]
+    pub(crate) networks: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: DataDir,
+}
+
 /// `ambit key …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
+    /// Make a scoped key: a secret of a day that buys bound tokens of one agent; it is shown once
+    Create(KeyCreate),
+    /// Scoped keys, what each is for and until when
+    List {
+        /// Only this agent's
+        #[arg(long)]
+        agent: Option<String>,
+        #[command(flatten)]
+        data: DataDir,
+    },
     /// Sign with a new key from now on, rather than when its term ends
     Rotate {
         /// Believe no token of the old keys any more: somebody else has them
@@ -742,6 +774,8 @@ pub(crate) enum Revoke {
     Agent(RevokeOne),
     /// Revoke a task
     Task(RevokeOne),
+    /// Revoke a scoped key by its id, with every token that it bought
+    Key(RevokeOne),
     /// Revoke one instance of an agent, or one of its keys with the tokens that it bought, by the key's thumbprint
     Instance(RevokeOne),
     /// Revoke one version of an agent, by its digest

@@ -4,7 +4,7 @@
 
 mod messages;
 
-pub(crate) use messages::{Request, SecretText, Which};
+pub(crate) use messages::{KeyWish, Request, SecretText, Which};
 
 use crate::{
     app::App,

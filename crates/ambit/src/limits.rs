@@ -68,6 +68,15 @@ pub(crate) const OBSERVE_MAX: model::Duration = model::Duration::seconds(30 * 86
 pub(crate) const OBSERVE_WARNING: model::Duration = model::Duration::seconds(3 * 86_400);
 /// How long a confirmation that an owner or sponsor is alive counts at most: a leaver is noticed within a month.
 pub(crate) const OWNER_TERM: model::Duration = model::Duration::seconds(30 * 86_400);
+/// Life of a scoped key when nothing is said: a day of work.
+pub(crate) const SCOPED_KEY_LIFE: model::Duration = model::Duration::seconds(8 * 3_600);
+/// Longest life of a scoped key (S19): what is a shared secret for longer is one.
+pub(crate) const SCOPED_KEY_MAX: model::Duration = model::Duration::seconds(24 * 3_600);
+/// Scoped keys of one agent at once, ended ones of the last hour included: bounds control state, and what a person
+/// can oversee.
+pub(crate) const SCOPED_KEYS: usize = 32;
+/// Actions, upstreams and networks that one scoped key names: bounds its row, which the door reads.
+pub(crate) const SCOPED_KEY_NAMES: usize = 64;
 /// How long a one-time code of enrolment may be used.
 pub(crate) const ENROL_LIFE: model::Duration = model::Duration::seconds(15 * 60);
 /// The longest life of a token: what was issued before has ended.

@@ -7,6 +7,7 @@ mod clients;
 mod decommission;
 mod doctor;
 mod holds;
+mod keys;
 mod ledger;
 mod pin;
 mod registry;
@@ -71,6 +72,8 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         }
         Request::FreezeList => Ok(holds::list(app)),
         Request::Revoke { kind, name, reason } => holds::revoke(app, kind, &name, reason).await,
+        Request::KeyCreate(wish) => keys::create(app, wish).await,
+        Request::KeyList { agent } => keys::list(app, agent.as_deref()),
         Request::KeyRotate { withdraw } => holds::rotate_key(app, withdraw).await,
         Request::Apply { files, reason, skip_tests } => {
             let reason = reason.unwrap_or_else(|| format!("`{}` applied", files.path));

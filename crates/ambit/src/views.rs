@@ -75,6 +75,12 @@ pub(crate) fn instances(value: &Value) -> String {
     columns(value, &[("name", "name"), ("state", "state")])
 }
 
+/// `ambit key list`
+pub(crate) fn scoped_keys(value: &Value) -> String {
+    let shown = ["id", "agent", "state", "scope", "networks", "until", "by"];
+    columns(value, &shown.map(|name| (name, name)))
+}
+
 /// `ambit agent residual`
 pub(crate) fn residual(value: &Value) -> String {
     columns(value, &[("what", "what"), ("which", "which"), ("why", "why")])

@@ -69,6 +69,7 @@ pub fn read(
     };
     let mut declared = Declared::default();
     let mut visible = text;
+    secrets::refuse_scoped_keys(text, &mut reading.problems);
     match node::parse(text) {
         Ok(root) => {
             secrets::mask(&root, "", &mut reading.problems);
@@ -88,14 +89,31 @@ pub fn read(
     }
     let Reading { problems, lines, credentials, .. } = reading;
     let mut sources = Sources::new(path, visible, &problems.masked, &policies);
-    if problems.found.is_empty() {
+    let held = keys_in_policies(&policies, &sources);
+    if problems.found.is_empty() && held.is_empty() {
         for (upstream, span) in credentials {
             sources.set_credential(upstream, lines.mark(span));
         }
         declared.policies = policies;
         return Ok((declared, sources));
     }
-    Err(rejected(problems, &lines, sources))
+    let mut rejected = rejected(problems, &lines, sources);
+    rejected.diagnostics.extend(held);
+    Err(rejected)
+}
+
+/// Scoped keys in policies, which are not read any further here.
+fn keys_in_policies(policies: &[PolicyFile], sources: &Sources) -> Vec<Diagnostic> {
+    let of_file = |file: &PolicyFile| {
+        let lines = Lines::new(&file.text);
+        let (message, fix) = secrets::NO_SCOPED_KEY;
+        let found = secrets::scoped_keys(&file.text).map(|span| {
+            let mark = lines.mark(span);
+            sources.in_file(&file.path, mark, message.to_owned(), fix.to_owned())
+        });
+        found.collect::<Vec<_>>()
+    };
+    policies.iter().flat_map(of_file).collect()
 }
 
 /// All that is wrong with a file.

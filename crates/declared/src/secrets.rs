@@ -210,6 +210,35 @@ fn in_vault(node: &Node, name: &str, problems: &mut Problems) -> Option<(Credent
     None
 }
 
+/// How a scoped key begins (`identity::ScopedKey`).
+const SCOPED_KEY: &str = "ambit_key_";
+/// From so many characters on it is no word about keys.
+const SCOPED_KEY_CHARS: usize = 24;
+
+/// What is said where a scoped key stands.
+pub(crate) const NO_SCOPED_KEY: (&str, &str) = (
+    "a scoped key stands here: whoever reads the file has it",
+    "remove it, take it back with `ambit revoke key ID`, and give it to its program alone",
+);
+
+/// Where scoped keys stand in a text, whole or cut.
+pub(crate) fn scoped_keys(text: &str) -> impl Iterator<Item = Span> {
+    text.match_indices(SCOPED_KEY).filter_map(|(start, _)| {
+        let rest = text.get(start..).unwrap_or_default();
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let length = end.unwrap_or(rest.len());
+        (length >= SCOPED_KEY_CHARS).then_some(Span { start, length })
+    })
+}
+
+/// Refuses a file that holds a scoped key, wherever it stands.
+pub(crate) fn refuse_scoped_keys(text: &str, problems: &mut Problems) {
+    for span in scoped_keys(text) {
+        problems.mask(span);
+        problems.add(span, NO_SCOPED_KEY.0, NO_SCOPED_KEY.1);
+    }
+}
+
 /// Notes every part of the tree that looks like a secret, before anything is reported.
 pub(crate) fn mask(node: &Node, under: &str, problems: &mut Problems) {
     // A fault for the fuzzer to find: what looks like a secret only by its text is shown.
@@ -311,6 +340,7 @@ pub(crate) fn looks_secret(text: &str) -> bool {
         "AIza",
         "eyJ",
         "hvs.",
+        SCOPED_KEY,
     ];
     let phrases = ["Bearer ", "bearer ", "Basic ", "-----BEGIN"];
     // A word begins after anything but a letter or a digit, also in the middle of an address.

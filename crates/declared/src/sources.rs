@@ -1,6 +1,6 @@
 //! The text of the files that were read, without their secrets, and places in it.
 
-use crate::node::Span;
+use crate::{node::Span, secrets::scoped_keys};
 use model::{UpstreamName, declared::PolicyFile};
 use std::collections::BTreeMap;
 
@@ -40,8 +40,11 @@ pub(crate) struct Mark {
 
 impl Sources {
     pub(crate) fn new(path: &str, text: &str, masked: &[Span], policies: &[PolicyFile]) -> Sources {
-        let mut files: BTreeMap<_, _> =
-            policies.iter().map(|file| (file.path.clone(), file.text.clone())).collect();
+        let policy = |file: &PolicyFile| {
+            let keys: Vec<Span> = scoped_keys(&file.text).collect();
+            (file.path.clone(), blot(&file.text, &keys))
+        };
+        let mut files: BTreeMap<_, _> = policies.iter().map(policy).collect();
         files.insert(path.into(), blot(text, masked));
         Sources { main: path.into(), files, credentials: BTreeMap::new() }
     }

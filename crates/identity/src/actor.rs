@@ -172,6 +172,12 @@ impl Actor {
         self.verified.expires
     }
 
+    /// The id of the scoped key that bought the token, if one did.
+    #[must_use]
+    pub fn scoped_key(&self) -> Option<&str> {
+        self.verified.scoped_key()
+    }
+
     /// Where the connection of the request comes from, as its socket said.
     #[must_use]
     pub const fn peer(&self) -> Option<Peer> {

@@ -9,6 +9,7 @@ use crate::{
     credential::CredentialError,
     limits::{CHAIN_AGENTS, DETAILED_ACTIONS, MAY_ACT},
     proof::is_thumbprint,
+    scoped_key::ScopedKey,
 };
 use canonical::{Value, Writer};
 use model::{ActionId, AgentName, Ancestor, Digest, Name, PartyName, TokenId, UserName};
@@ -28,6 +29,8 @@ pub struct Delegation<'a> {
     pub actions: Option<&'a BTreeSet<ActionId>>,
     /// The agents that may exchange the token.
     pub may_act: &'a [AgentName],
+    /// The id of the scoped key that bought the token, if one did.
+    pub key: Option<&'a str>,
 }
 
 /// Why authorization details are not taken.
@@ -95,10 +98,13 @@ pub fn write_chain(chain: &[Ancestor]) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let mut writer = Writer::new(&mut out);
     writer.begin_array();
-    for Ancestor { agent, instance, owner, token, version } in chain {
+    for Ancestor { agent, instance, key, owner, token, version } in chain {
         writer.begin_object().field_str("agent", agent.as_str());
         if let Some(instance) = instance {
             writer.field_str("instance", instance);
+        }
+        if let Some(key) = key {
+            writer.field_str("key", key);
         }
         writer.field_str("owner", &owner.to_string()).field_str("token", &token.to_string());
         writer.field_str("version", &version.to_string()).end();
@@ -130,6 +136,13 @@ impl Delegation<'_> {
     /// `act`, as the first claim.
     pub(crate) fn write_act(&self, writer: &mut Writer<'_>, agent: &str, has_user: bool) {
         nest(writer, &self.actors(agent, has_user));
+    }
+
+    /// The scoped key that bought the token.
+    pub(crate) fn write_key(&self, writer: &mut Writer<'_>) {
+        if let Some(key) = self.key {
+            writer.field_str("scoped_key", key);
+        }
     }
 
     /// `sub`, and what it is where that is not plain.
@@ -181,6 +194,7 @@ pub(crate) struct Delegated {
     pub(crate) chain: Vec<Ancestor>,
     pub(crate) actions: Option<BTreeSet<ActionId>>,
     pub(crate) may_act: Vec<AgentName>,
+    pub(crate) key: Option<String>,
 }
 
 /// Reads the claims of a token of this agent.
@@ -188,7 +202,12 @@ pub(crate) fn read(claims: &Claims, agent: &str) -> Result<Delegated, Credential
     let chain = read_chain(claims)?;
     let user = read_user(claims, &chain)?;
     let may_act = read_may_act(claims)?;
-    let stated = Delegation { chain: &chain, actions: None, may_act: &may_act };
+    let key = match claims.optional_text("scoped_key")? {
+        None => None,
+        Some(id) if ScopedKey::is_id(id) => Some(id.to_owned()),
+        Some(_) => return Err(claims.wrong("scoped_key", "the id of a scoped key")),
+    };
+    let stated = Delegation { chain: &chain, may_act: &may_act, ..Delegation::default() };
     let expected = stated.actors(agent, user.is_some());
     if read_act(claims)? != expected {
         return Err(claims.inconsistent("`act` is not the agent after those of `chain`"));
@@ -204,7 +223,7 @@ pub(crate) fn read(claims: &Claims, agent: &str) -> Result<Delegated, Credential
             Some(read_details(value).map_err(|_| claims.wrong("authorization_details", details))?)
         }
     };
-    Ok(Delegated { user, chain, actions, may_act })
+    Ok(Delegated { user, chain, actions, may_act, key })
 }
 
 /// The human: `sub`, where somebody acts for it and it is not said to be an agent.
@@ -257,7 +276,12 @@ fn read_ancestor(value: &Value) -> Option<Ancestor> {
         None => None,
         Some(instance) => Some(is_thumbprint(instance)?.to_owned()),
     };
+    let key = match value.get("key") {
+        None => None,
+        Some(key) => Some(key.as_str().filter(|id| ScopedKey::is_id(id))?.to_owned()),
+    };
     Some(Ancestor {
+        key,
         agent: Name::new(text("agent")?).ok()?,
         instance,
         owner: PartyName::parse(text("owner")?).ok()?,

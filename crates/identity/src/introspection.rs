@@ -17,6 +17,7 @@ impl Verified {
             chain: &self.chain,
             actions: self.actions.as_ref(),
             may_act: &self.may_act,
+            key: self.key.as_deref(),
         };
         writer.begin_object();
         delegation.write_act(&mut writer, agent, user.is_some());
@@ -44,6 +45,7 @@ impl Verified {
         writer.field_int("exp", self.expires.seconds()).field_int("iat", self.issued().seconds());
         writer.field_str("iss", issuer).field_str("jti", &self.token.to_string());
         delegation.write_may_act(&mut writer);
+        delegation.write_key(&mut writer);
         delegation.write_subject(&mut writer, agent, user);
         if let Some(task) = self.task {
             writer.field_str("task", &task.to_string());

@@ -29,6 +29,7 @@ mod key;
 pub mod limits;
 mod nonce;
 mod proof;
+mod scoped_key;
 mod secret;
 mod signing;
 mod signoff;
@@ -53,6 +54,7 @@ pub use foreign::{
 pub use key::{Algorithm, KeyError, PublicKey};
 pub use nonce::{NonceKey, Nonces};
 pub use proof::{Proof, ProofTarget, verify_proof};
+pub use scoped_key::ScopedKey;
 pub use signing::{Grant, MintError, SigningKey};
 pub use signoff::{Signoff, SignoffClaims, verify_signoff};
 pub use token::{Binding, Verified};

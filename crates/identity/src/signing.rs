@@ -196,6 +196,7 @@ fn write_claims(grant: &Grant<'_>, issued: i64, expires: i64) -> Result<Vec<u8>,
     if let Some(scope) = grant.scope {
         writer.field_str("scope", scope);
     }
+    delegation.write_key(&mut writer);
     delegation.write_subject(&mut writer, agent, grant.user);
     if let Some(task) = grant.task {
         writer.field_str("task", &task.to_string());

@@ -46,6 +46,7 @@ pub struct Verified {
     pub(crate) chain: Vec<Ancestor>,
     pub(crate) actions: Option<BTreeSet<ActionId>>,
     pub(crate) may_act: Vec<AgentName>,
+    pub(crate) key: Option<String>,
     pub(crate) task: Option<TaskId>,
     pub(crate) token: TokenId,
     pub(crate) scope: Option<String>,
@@ -177,6 +178,12 @@ impl Verified {
         &self.may_act
     }
 
+    /// The id of the scoped key that bought it, if one did.
+    #[must_use]
+    pub fn scoped_key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// The `kid` of the key that signed it; kept tokens of a withdrawn key are to be dropped.
     #[must_use]
     pub fn kid(&self) -> &str {
@@ -244,7 +251,8 @@ fn read_claims(
     if claims.text("client_id")? != agent {
         return Err(claims.inconsistent("`client_id` is not `agent`"));
     }
-    let Delegated { user, chain, actions, may_act } = delegation::read(claims, agent)?;
+    let Delegated { user, chain, actions, may_act, key: bought_with } =
+        delegation::read(claims, agent)?;
     let name = "a name of an agent";
     let agent = Name::new(agent).map_err(|_| claims.wrong("agent", name))?;
     let version = Digest::from_hex(claims.text("agent_version")?)
@@ -270,6 +278,7 @@ fn read_claims(
         chain,
         actions,
         may_act,
+        key: bought_with,
         task,
         token,
         scope: claims.optional_text("scope")?.map(str::to_owned),

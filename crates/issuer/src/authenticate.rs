@@ -1,11 +1,15 @@
-//! Who asks: by `private_key_jwt`, by the certificate of the connection, or by a foreign issuer's word.
+//! Who asks: by `private_key_jwt`, by the certificate of the connection, by a foreign issuer's word, or by a scoped key.
 
 use crate::{
-    certificate::by_certificate, directory::Directory, error::IssueError, form::Form,
+    certificate::by_certificate,
+    directory::Directory,
+    error::IssueError,
+    form::Form,
+    scoped_key::{by_scoped_key, is_secret},
     settings::Settings,
 };
-use http::{HeaderMap, header};
-use identity::{Certificate, ClientAssertion, Workload, verify_client_assertion};
+use http::HeaderMap;
+use identity::{Certificate, ClientAssertion, ScopedKey, Workload, verify_client_assertion};
 use model::{AgentName, Digest, Peer, Timestamp};
 
 /// What a request shows beside its body.
@@ -42,6 +46,13 @@ pub(crate) enum Way {
         /// How often it counts.
         reuse: Reuse,
     },
+    /// With a scoped key (RFC 6749 §2.3.1).
+    ScopedKey {
+        /// Its id.
+        id: String,
+        /// What is kept of it.
+        key: Box<ScopedKey>,
+    },
     /// Over `control.sock`, whose peer was checked.
     Control,
 }
@@ -74,12 +85,13 @@ pub(crate) const ASSERTION_TYPES: [&str; 2] =
 pub(crate) fn authenticate(
     directory: &dyn Directory,
     settings: &Settings,
-    Shown { headers, certificate, peer }: Shown<'_>,
+    shown: Shown<'_>,
     form: &Form,
 ) -> Result<Client, IssueError> {
-    if headers.contains_key(header::AUTHORIZATION) || form.get("client_secret").is_some() {
-        return Err(IssueError::Method);
+    if is_secret(shown, form) {
+        return by_scoped_key(directory, shown, form);
     }
+    let Shown { certificate, peer, .. } = shown;
     if let Some(certificate) = certificate.filter(|_| form.get("client_assertion").is_none()) {
         return by_certificate(directory, (certificate, peer), form);
     }
@@ -108,7 +120,18 @@ impl Client {
     pub(crate) fn key(&self) -> Option<&str> {
         match &self.way {
             Way::Assertion { key, .. } | Way::Certificate { key } => Some(key),
-            Way::Federated { .. } | Way::Control => None,
+            Way::Federated { .. } | Way::ScopedKey { .. } | Way::Control => None,
+        }
+    }
+
+    /// The scoped key that it came with, and its id.
+    pub(crate) fn scoped_key(&self) -> Option<(&str, &ScopedKey)> {
+        match &self.way {
+            Way::ScopedKey { id, key } => Some((id, key)),
+            Way::Assertion { .. }
+            | Way::Certificate { .. }
+            | Way::Federated { .. }
+            | Way::Control => None,
         }
     }
 
@@ -119,6 +142,7 @@ impl Client {
             Way::Federated { .. }
             | Way::Assertion { .. }
             | Way::Certificate { .. }
+            | Way::ScopedKey { .. }
             | Way::Control => None,
         }
     }

@@ -54,7 +54,7 @@ fn is_own(client: &Client, request: &SigningRequest) -> bool {
     match &client.way {
         Way::Assertion { key, .. } | Way::Certificate { key } => key == request.key_thumbprint(),
         // It holds no key that a certificate could be for.
-        Way::Federated { .. } => false,
+        Way::Federated { .. } | Way::ScopedKey { .. } => false,
         Way::Control => true,
     }
 }

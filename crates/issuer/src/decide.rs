@@ -107,6 +107,7 @@ pub(crate) fn decide(
     };
     subjects.extend(names.subjects());
     subjects.extend(within.iter().map(|task| subject_digest("task", &task.to_string())));
+    subjects.extend(client.scoped_key().map(|(id, _)| subject_digest("key", id)));
     if let Some(code) = directory.refused(&client.agent, &version) {
         return Err(IssueError::Standing(code));
     }
@@ -125,7 +126,8 @@ pub(crate) fn decide(
     }
     let actions = reach(directory, client, wish, upstream.as_ref())?;
     let ends = wish.parent.as_ref().map(|parent| parent.expires);
-    let ends = task_ends.into_iter().chain(ends).min();
+    let key_ends = client.scoped_key().map(|(_, key)| key.until);
+    let ends = task_ends.into_iter().chain(ends).chain(key_ends).min();
     let (issued, expires) = lifetime(&agent, ends, bound, now)?;
     let may_act = agent.may_act.clone();
     Ok(Decided {
@@ -149,8 +151,12 @@ pub(crate) fn decide(
 pub(crate) fn is_inside(client: &Client, agent: &RegisteredAgent) -> bool {
     match client.way {
         Way::Control => true,
-        Way::Assertion { .. } | Way::Certificate { .. } | Way::Federated { .. } => {
-            network::admits(&agent.networks, client.peer)
+        Way::Assertion { .. }
+        | Way::Certificate { .. }
+        | Way::Federated { .. }
+        | Way::ScopedKey { .. } => {
+            let own = client.scoped_key().map_or(&[][..], |(_, key)| &key.networks);
+            network::admits(&agent.networks, client.peer) && network::admits(own, client.peer)
         }
     }
 }
@@ -166,6 +172,10 @@ fn check_binding(
         && !agent.keys.contains(key)
     {
         return Err(IssueError::Revoked);
+    }
+    // What it buys is bound, whatever its agent's other tokens are.
+    if client.scoped_key().is_some() && matches!(wish.binding, Binding::None) {
+        return Err(IssueError::ScopedKeyProof);
     }
     let proven = match &wish.binding {
         Binding::Proof { jkt, .. } | Binding::Key(jkt) => Some(jkt),

@@ -22,6 +22,7 @@ pub(crate) struct Parent {
     pub(crate) expires: Timestamp,
     version: Digest,
     instance: Option<String>,
+    key: Option<String>,
     user: Option<UserName>,
     task: Option<TaskId>,
     audience: String,
@@ -40,6 +41,7 @@ impl Parent {
             expires: token.expires(),
             version: token.version(),
             instance: token.instance().map(str::to_owned),
+            key: token.scoped_key().map(str::to_owned),
             user: token.user().cloned(),
             task: token.task(),
             audience: token.audience().to_owned(),
@@ -71,6 +73,7 @@ pub(crate) fn check_parent(
     chain.push(Ancestor {
         agent: parent.agent.clone(),
         instance: parent.instance.clone(),
+        key: parent.key.clone(),
         owner: agent.owner.clone(),
         token: parent.token,
         version: parent.version,
@@ -139,17 +142,20 @@ fn is_within(
     if of_all && inside { Ok(door.clone()) } else { Err(IssueError::Target) }
 }
 
-/// The only actions that the token reaches; `None` if it was asked for without naming any, and comes of no other.
+/// The only actions that the token reaches; `None` if it was asked for without naming any, comes of no
+/// other, and was not bought with a key of less.
 pub(crate) fn reach(
     directory: &dyn Directory,
     client: &Client,
     wish: &Wish,
     upstream: Option<&UpstreamName>,
 ) -> Result<Option<BTreeSet<ActionId>>, IssueError> {
-    if wish.parent.is_none() && wish.actions.is_none() {
+    let scope = client.scoped_key().map(|(_, key)| key).filter(|key| !key.is_whole());
+    if wish.parent.is_none() && wish.actions.is_none() && scope.is_none() {
         return Ok(None);
     }
     let mut most = directory.actions(&client.agent, upstream);
+    most.retain(|action| scope.is_none_or(|scope| scope.covers(action)));
     if let Some(parent) = &wish.parent {
         let upstream = is_within(directory, parent, &wish.resource)?;
         let of_agent = directory.actions(&parent.agent, upstream.as_ref());

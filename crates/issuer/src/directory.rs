@@ -3,7 +3,7 @@
 use crate::{
     certificate::Certified, enrol::Enrolment, error::IssueError, federated::ForeignKeysSoon,
 };
-use identity::{AgentKeys, NonceKey, SigningKey, SigningRequest, VerificationKeys};
+use identity::{AgentKeys, NonceKey, ScopedKey, SigningKey, SigningRequest, VerificationKeys};
 use model::SpiffeId;
 use model::{
     ActionId, AgentName, Code, Digest, Duration, Name, Network, PartyName, TaskId, Timestamp,
@@ -84,6 +84,11 @@ pub trait Directory: Send + Sync {
 
     /// A one-time code of an agent, by its id.
     fn enrolment(&self, _agent: &AgentName, _id: &str) -> Option<Enrolment> {
+        None
+    }
+
+    /// A scoped key of an agent, by its id; one that has ended may still be known.
+    fn scoped_key(&self, _agent: &AgentName, _id: &str) -> Option<ScopedKey> {
         None
     }
 

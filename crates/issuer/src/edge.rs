@@ -192,8 +192,10 @@ fn refusal(error: &IssueError) -> Response {
     let mut response = answer_or_fail(status, writer.finish().map(|()| out));
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
-        // RFC 9110 section 15.5.2 asks for a challenge; no scheme of `Authorization` is taken here.
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("private_key_jwt"));
+        // RFC 9110 section 15.5.2 asks for a challenge; `Basic` is for who came with a scoped key (RFC 6749 section 5.2).
+        let of_key = matches!(error, IssueError::ScopedKey | IssueError::ScopedKeyEnded);
+        let challenge = if of_key { "Basic realm=\"ambit\"" } else { "private_key_jwt" };
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));

@@ -18,7 +18,9 @@ pub enum IssueError {
     #[error("a parameter comes more than once: send each once")]
     Repeated,
     /// The client authenticates in another way.
-    #[error("clients authenticate by `private_key_jwt` only: send `client_assertion`")]
+    #[error(
+        "clients authenticate in one way: by `client_assertion`, by their certificate, or by a scoped key"
+    )]
     Method,
     /// The client assertion was refused.
     #[error("{0}")]
@@ -88,6 +90,20 @@ pub enum IssueError {
     /// The registry does not let the agent act.
     #[error("{}: {}", .0.sentence(), .0.fix())]
     Standing(Code),
+    /// The secret is not a scoped key of this client.
+    #[error("the client secret is not a scoped key of this client: `ambit key create` makes one")]
+    ScopedKey,
+    /// The scoped key has ended.
+    #[error("the scoped key has ended: ask for another, `ambit key create` makes one")]
+    ScopedKeyEnded,
+    /// A scoped key was shown for something else than a token.
+    #[error("a scoped key buys tokens at /oauth/token, and does nothing else")]
+    ScopedKeyElsewhere,
+    /// A scoped key came without a proof or certificate.
+    #[error(
+        "a scoped key buys bound tokens only: send one `DPoP` header, or ask over TLS with a certificate"
+    )]
+    ScopedKeyProof,
     /// The client asks from a network that is not listed for its agent.
     #[error("{}: {}", Code::NetworkUnlisted.sentence(), Code::NetworkUnlisted.fix())]
     Network,
@@ -218,6 +234,9 @@ impl IssueError {
             | IssueError::Assertion(_)
             | IssueError::OtherClient
             | IssueError::KeyAged
+            | IssueError::ScopedKey
+            | IssueError::ScopedKeyEnded
+            | IssueError::ScopedKeyElsewhere
             | IssueError::AssertionReplayed => (StatusCode::UNAUTHORIZED, "invalid_client"),
             IssueError::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             IssueError::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
@@ -230,6 +249,7 @@ impl IssueError {
                 (StatusCode::BAD_REQUEST, "use_dpop_nonce")
             }
             IssueError::ProofMissing
+            | IssueError::ScopedKeyProof
             | IssueError::Proof(_)
             | IssueError::ProofRepeated
             | IssueError::ProofReplayed
@@ -275,6 +295,9 @@ impl IssueError {
             IssueError::Version | IssueError::SubjectOutdated => Code::VersionChanged,
             IssueError::Enrolment => Code::CredentialInvalid,
             IssueError::Network => Code::NetworkUnlisted,
+            IssueError::ScopedKey | IssueError::ScopedKeyElsewhere => Code::CredentialInvalid,
+            IssueError::ScopedKeyEnded => Code::CredentialExpired,
+            IssueError::ScopedKeyProof => Code::ProofInvalid,
             IssueError::Certificate | IssueError::CertificateKey | IssueError::RequestKey => {
                 Code::CredentialInvalid
             }
@@ -343,6 +366,10 @@ impl IssueError {
             IssueError::Version => "version",
             IssueError::Enrolment => "enrolment",
             IssueError::Network => "network",
+            IssueError::ScopedKey => "scoped_key",
+            IssueError::ScopedKeyEnded => "scoped_key_ended",
+            IssueError::ScopedKeyElsewhere => "scoped_key_elsewhere",
+            IssueError::ScopedKeyProof => "scoped_key_proof",
             IssueError::ProofMissing => "proof_missing",
             IssueError::ProofRepeated => "proof_repeated",
             IssueError::ProofReplayed => "proof_replayed",

@@ -65,6 +65,7 @@ impl Issuer {
             ("owner", Some(agent.owner.to_string())),
             ("all", Some("*".to_owned())),
             ("instance", token.instance().map(str::to_owned)),
+            ("key", token.scoped_key().map(str::to_owned)),
             ("task", token.task().map(|task| task.to_string())),
             ("user", token.user().map(ToString::to_string)),
             ("token", Some(token.token().to_string())),

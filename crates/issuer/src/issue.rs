@@ -10,9 +10,9 @@ use crate::{
     form::Form,
     limits::DECISIONS,
     record::{IssuedRecord, Origin, RefusedRecord},
+    scoped_key::is_secret,
     settings::Settings,
 };
-use http::header;
 use identity::{Delegation, Grant, Nonces, ProofTarget, verify_proof};
 use ledger::{AppendError, Journal};
 use model::{
@@ -83,7 +83,7 @@ impl Issuer {
 
     /// Answers `POST /oauth/token`.
     pub(crate) async fn token(&self, shown: Shown<'_>, body: &[u8]) -> Result<Issued, IssueError> {
-        let (form, client) = self.admit(shown, body).await?;
+        let (form, client) = self.admit_any(shown, body).await?;
         let wish = match self.read_wish(&client, &form) {
             Ok(wish) => wish,
             Err(error) => {
@@ -136,16 +136,26 @@ impl Issuer {
         })
     }
 
-    /// Reads and authenticates a request. A stranger is counted, not recorded.
+    /// Reads and authenticates a request for anything but a token, which is all that a scoped key is for.
     pub(crate) async fn admit(
         &self,
         shown: Shown<'_>,
         body: &[u8],
     ) -> Result<(Form, Client), IssueError> {
+        let (form, client) = self.admit_any(shown, body).await?;
+        if matches!(client.way, Way::ScopedKey { .. }) {
+            self.count(&IssueError::ScopedKeyElsewhere);
+            return Err(IssueError::ScopedKeyElsewhere);
+        }
+        Ok((form, client))
+    }
+
+    /// Reads and authenticates a request. A stranger is counted, not recorded.
+    async fn admit_any(&self, shown: Shown<'_>, body: &[u8]) -> Result<(Form, Client), IssueError> {
         let directory = self.directory.as_ref();
         let form = Form::read(shown.headers, body).inspect_err(|error| self.count(error))?;
         let foreign = Candidate::of(directory, &form);
-        let client = match foreign.filter(|_| !shown.headers.contains_key(header::AUTHORIZATION)) {
+        let client = match foreign.filter(|_| !is_secret(shown, &form)) {
             Some(foreign) => foreign.authenticate(directory, &self.settings, shown.peer).await,
             None => authenticate(directory, &self.settings, shown, &form),
         };
@@ -287,6 +297,7 @@ impl Issuer {
                 chain: &decided.chain,
                 actions: decided.actions.as_ref(),
                 may_act: &decided.may_act,
+                key: client.scoped_key().map(|(id, _)| id),
             },
         })?;
         Ok((token, id))
@@ -394,8 +405,9 @@ fn condition_is_of(condition: &Condition, client: &Client) -> bool {
     match &client.way {
         Way::Assertion { single_use: (used, _), .. }
         | Way::Federated { reuse: Reuse::Once(used, _), .. } => used == what,
-        Way::Federated { reuse: Reuse::Pinned(_), .. } | Way::Certificate { .. } | Way::Control => {
-            false
-        }
+        Way::Federated { reuse: Reuse::Pinned(_), .. }
+        | Way::Certificate { .. }
+        | Way::ScopedKey { .. }
+        | Way::Control => false,
     }
 }

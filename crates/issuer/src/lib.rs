@@ -5,7 +5,7 @@
 //! the decision. A refusal after authentication is durable before it is answered, too.
 //!
 //! What it knows of agents, tasks and keys comes through [`Directory`], from memory. Deliberately
-//! absent: humans signing in, refresh tokens, shared secrets, its own listener.
+//! absent: humans signing in, refresh tokens, lasting shared secrets, its own listener.
 #![deny(missing_docs)]
 
 mod authenticate;
@@ -26,6 +26,7 @@ mod metadata;
 mod orchestrator;
 mod record;
 mod revoke;
+mod scoped_key;
 mod settings;
 
 pub use certificate::Certified;

@@ -39,7 +39,9 @@ pub(crate) fn metadata(settings: &Settings) -> Result<Vec<u8>, WriterError> {
         writer.field_bool("tls_client_certificate_bound_access_tokens", true);
     }
     writer.field_str("token_endpoint", &settings.token_endpoint());
-    list(&mut writer, "token_endpoint_auth_methods_supported", ways);
+    let secrets = ["client_secret_basic", "client_secret_post"];
+    let all: Vec<&str> = ways.iter().copied().chain(secrets).collect();
+    list(&mut writer, "token_endpoint_auth_methods_supported", &all);
     list(&mut writer, "token_endpoint_auth_signing_alg_values_supported", &ALGORITHMS);
     writer.end();
     writer.finish()?;

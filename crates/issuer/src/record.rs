@@ -337,6 +337,7 @@ impl Origin {
             Way::Assertion { key, .. } => (Some(key.as_str()), "private_key_jwt"),
             Way::Certificate { key } => (Some(key.as_str()), "tls_client_auth"),
             Way::Federated { .. } => (None, "federated"),
+            Way::ScopedKey { .. } => (None, "scoped_key"),
             Way::Control => (None, "control"),
         };
         let mut out = Vec::with_capacity(512);
@@ -367,6 +368,9 @@ impl Origin {
             writer.field_str("key", key);
         }
         put(&mut writer, "operation", of(Member::Operation));
+        if let Some((id, _)) = self.client.scoped_key() {
+            writer.field_str("scoped_key", id);
+        }
         put(&mut writer, "task", of(Member::Task));
         put(&mut writer, "token", of(Member::Token));
         put(&mut writer, "ttl", of(Member::Ttl));
@@ -394,6 +398,7 @@ impl Origin {
             }
             Way::Federated { reuse: Reuse::Pinned(_), .. }
             | Way::Certificate { .. }
+            | Way::ScopedKey { .. }
             | Way::Control => Vec::new(),
         }
     }

@@ -10,6 +10,8 @@ pub struct Ancestor {
     pub agent: AgentName,
     /// The thumbprint of its instance's key, if it showed one.
     pub instance: Option<String>,
+    /// The scoped key that bought its token, if one did.
+    pub key: Option<String>,
     /// Who answered for it.
     pub owner: PartyName,
     /// Its token, from which the next one in the chain came.
@@ -22,6 +24,7 @@ impl Ancestor {
     /// Kind and name of every subject whose stop ends it, and so what came of its token.
     pub fn subjects(&self) -> impl Iterator<Item = (&'static str, String)> {
         let instance = self.instance.clone().map(|instance| ("instance", instance));
+        let key = self.key.clone().map(|key| ("key", key));
         [
             ("agent", self.agent.to_string()),
             ("version", self.version.to_string()),
@@ -30,5 +33,6 @@ impl Ancestor {
         ]
         .into_iter()
         .chain(instance)
+        .chain(key)
     }
 }

@@ -82,6 +82,9 @@ codes! {
     /// The connection comes from a network that is not listed for the agent.
     NetworkUnlisted = "AMB1026" "network_unlisted" "this credential does not work from this network" "call from a network that is listed for this agent; a person lists them in `credentials: networks`";
 
+    /// A scoped key was shown at a door.
+    KeyAtDoor = "AMB1027" "key_at_door" "a scoped key opens no door" "buy a token with it at /oauth/token, with a DPoP proof or over TLS with a certificate";
+
     /// The action does not exist for this agent (also said of actions that do not exist at all).
     NotInCatalog = "AMB2001" "not_in_catalog" "Unknown tool" "use only tools that are listed";
     /// The arguments do not fit the action's schema.

@@ -158,6 +158,7 @@ fn write(envelope: &Envelope<'_>) -> Vec<u8> {
     text(&mut writer, "policies", envelope.policies.map(|digest| digest.to_string()).as_deref());
     reasons(&mut writer, envelope.reasons);
     text(&mut writer, "risk", catalogued.map(|entry| entry.action.risk.as_str()));
+    text(&mut writer, "scoped_key", subject.key.as_deref());
     if let Some(approval) = envelope.signed {
         signed(&mut writer, approval);
     }

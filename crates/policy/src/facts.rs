@@ -26,6 +26,8 @@ pub struct Subject {
     pub token: Option<TokenId>,
     /// Whether the token is bound to a key.
     pub bound: bool,
+    /// The id of the scoped key that bought the token, if one did.
+    pub key: Option<String>,
     /// The agents from whose tokens it came, the first first.
     pub chain: Vec<Ancestor>,
 }
@@ -42,6 +44,7 @@ impl Subject {
             task: None,
             token: None,
             bound: true,
+            key: None,
             chain: Vec::new(),
         }
     }
@@ -63,6 +66,7 @@ impl From<&identity::Actor> for Subject {
             task: actor.task(),
             token: Some(actor.token()),
             bound: actor.bound(),
+            key: actor.scoped_key().map(str::to_owned),
             chain: actor.chain().to_vec(),
         }
     }

@@ -25,6 +25,7 @@ impl Subjects {
             all.extend(name.map(|name| subject_digest(kind, &name)));
         };
         add("instance", subject.instance.clone());
+        add("key", subject.key.clone());
         add("task", subject.task.map(|task| task.to_string()));
         for task in &facts.within {
             add("task", Some(task.id.to_string()));

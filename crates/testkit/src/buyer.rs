@@ -38,8 +38,21 @@ impl Answered {
     }
 }
 
+/// How a buyer says who it is.
+#[derive(Clone, Debug)]
+pub enum Shows {
+    /// A client assertion, signed with its key (RFC 7523).
+    Assertion,
+    /// A scoped key in `Authorization: Basic` (RFC 6749 §2.3.1).
+    Basic(String),
+    /// A scoped key in the form.
+    Post(String),
+}
+
 /// An agent with its key.
 pub struct Buyer {
+    /// How it says who it is.
+    pub shows: Shows,
     /// Its name.
     pub agent: String,
     /// Its key.
@@ -60,12 +73,18 @@ impl Buyer {
         Buyer::at(&home.front(), agent, key)
     }
 
+    /// The agent with a scoped key and a key for proofs that nobody knows.
+    pub fn with_scoped_key(home: &Home, agent: &str, shows: Shows) -> Result<Buyer> {
+        let buyer = Buyer::with_key(home, agent, Arc::new(ProofKey::ed25519()?))?;
+        Ok(Buyer { shows, ..buyer })
+    }
+
     /// The agent at the gate of this address.
     pub fn at(front: &str, agent: &str, key: Arc<ProofKey>) -> Result<Buyer> {
         let client =
             reqwest::Client::builder().timeout(std::time::Duration::from_secs(30)).build()?;
         let (agent, front, nonce) = (agent.to_owned(), front.to_owned(), Mutex::default());
-        Ok(Buyer { agent, key, front, client, nonce })
+        Ok(Buyer { shows: Shows::Assertion, agent, key, front, client, nonce })
     }
 
     /// The same agent, whose connections come from this address.
@@ -99,14 +118,24 @@ impl Buyer {
         proof: Option<&str>,
     ) -> Result<Answered> {
         let assertion = self.assertion()?;
-        let mut all =
-            vec![("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &assertion)];
+        let mut all = match &self.shows {
+            Shows::Assertion => {
+                vec![("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &assertion)]
+            }
+            Shows::Basic(_) => Vec::new(),
+            Shows::Post(key) => {
+                vec![("client_id", self.agent.as_str()), ("client_secret", key.as_str())]
+            }
+        };
         all.extend(form);
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(all).finish();
         let mut request = self.client.post(format!("{}{path}", self.front)).body(body);
         request = request.header("content-type", "application/x-www-form-urlencoded");
         if let Some(proof) = proof {
             request = request.header("dpop", proof);
+        }
+        if let Shows::Basic(key) = &self.shows {
+            request = request.basic_auth(&self.agent, Some(key));
         }
         let answer = request.send().await?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());

@@ -3,7 +3,7 @@
 use super::{App, registry};
 use canonical::Value;
 use gate::Edge;
-use identity::{NonceKey, SigningKey, SigningRequest, VerificationKeys};
+use identity::{NonceKey, ScopedKey, SigningKey, SigningRequest, VerificationKeys};
 use issuer::{
     Certified, Directory, Enrolment, ForeignKeysSoon, IssueError, RegisteredAgent,
     RegisteredClient, TaskGrant,
@@ -72,6 +72,10 @@ impl Directory for App {
 
     fn enrolment(&self, agent: &AgentName, id: &str) -> Option<Enrolment> {
         Enrolment::from_bytes(self.store.state().rows.get(&Enrolment::row(agent, id))?)
+    }
+
+    fn scoped_key(&self, agent: &AgentName, id: &str) -> Option<ScopedKey> {
+        ScopedKey::from_bytes(self.store.state().rows.get(&ScopedKey::row(agent, id))?)
     }
 
     fn is_instance(&self, agent: &AgentName, key: &str) -> bool {

@@ -11,7 +11,7 @@ use crate::{
         Upstream,
     },
     config,
-    control::{self, Request, Which},
+    control::{self, KeyWish, Request, Which},
     exit::Exit,
     limits, ops,
     output::Output,
@@ -131,9 +131,7 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
         Command::Owner(cli::Owner::Confirm { name, data }) => {
             (data.data, Request::OwnerConfirm { name }, views::members)
         }
-        Command::Key(Key::Rotate { withdraw, data }) => {
-            (data.data, Request::KeyRotate { withdraw }, views::members)
-        }
+        Command::Key(command) => return Ok(key(command)),
         Command::Trace(Trace::List(options)) => {
             let cli::TraceList { which, limit, data } = options;
             (data.data, Request::TraceList { which, limit }, views::traces)
@@ -165,11 +163,26 @@ fn simple(command: Command) -> anyhow::Result<(PathBuf, Request, People)> {
     })
 }
 
+fn key(command: Key) -> (PathBuf, Request, People) {
+    match command {
+        Key::Create(options) => {
+            let cli::KeyCreate { agent, life, upstreams, actions, networks, data } = options;
+            let wish = KeyWish { agent, life, upstreams, actions, networks };
+            (data.data, Request::KeyCreate(wish), |value| member(value, "key"))
+        }
+        Key::List { agent, data } => (data.data, Request::KeyList { agent }, views::scoped_keys),
+        Key::Rotate { withdraw, data } => {
+            (data.data, Request::KeyRotate { withdraw }, views::members)
+        }
+    }
+}
+
 fn revoke(command: Revoke) -> (PathBuf, Request, People) {
     let (kind, options) = match command {
         Revoke::Token(options) => (Which::Token, options),
         Revoke::Agent(options) => (Which::Agent, options),
         Revoke::Task(options) => (Which::Task, options),
+        Revoke::Key(options) => (Which::Key, options),
         Revoke::Instance(options) => (Which::Instance, options),
         Revoke::Version(options) => (Which::Version, options),
         Revoke::User(options) => (Which::User, options),

@@ -72,6 +72,10 @@ pub(crate) enum Request {
     FreezeList,
     /// Revokes.
     Revoke { kind: Which, name: String, reason: String },
+    /// Makes a scoped key.
+    KeyCreate(KeyWish),
+    /// Scoped keys of an agent, or of all.
+    KeyList { agent: Option<String> },
     /// Takes a new token-signing key into use at once.
     KeyRotate { withdraw: bool },
     /// Makes this declared state the one in force.
@@ -153,6 +157,8 @@ pub(crate) enum Which {
     Agent,
     /// One task.
     Task,
+    /// One scoped key.
+    Key,
     /// One instance of an agent.
     Instance,
     /// One version of an agent.
@@ -172,6 +178,7 @@ impl Which {
             Which::Token => "token",
             Which::Agent => "agent",
             Which::Task => "task",
+            Which::Key => "key",
             Which::Instance => "instance",
             Which::Version => "version",
             Which::User => "user",
@@ -179,6 +186,21 @@ impl Which {
             Which::Upstream => "upstream",
         }
     }
+}
+
+/// A scoped key as it is asked for, in people's words.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct KeyWish {
+    /// The agent.
+    pub(crate) agent: String,
+    /// Its life: `8h`.
+    pub(crate) life: Option<String>,
+    /// The upstreams that it is for.
+    pub(crate) upstreams: Vec<String>,
+    /// The actions that it is for.
+    pub(crate) actions: Vec<String>,
+    /// The networks that it comes from.
+    pub(crate) networks: Vec<String>,
 }
 
 /// An answer.

@@ -202,6 +202,9 @@ impl Holdings {
         let rows = std::iter::once(format!("{}{name}", world::AGENT_KEYS))
             .chain(self.instances.iter().map(|id| registry::instances_of(name) + id))
             .chain(self.codes.iter().map(|id| registry::codes_of(name) + id));
+        let scoped = identity::ScopedKey::rows(name);
+        let scoped = registry::below(&state, scoped.clone()).map(|(id, _)| format!("{scoped}{id}"));
+        let rows = rows.chain(scoped.collect::<Vec<_>>());
         let rows = rows.filter(|key| state.rows.contains_key(key)).map(gone);
         let why = model::Code::AgentDecommissioned.slug();
         let ended = self.tasks.iter().map(|task| StateChange {

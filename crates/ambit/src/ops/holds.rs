@@ -113,6 +113,7 @@ pub(super) async fn revoke(
             let selected = selector::read(&app.gate.world(), &selector, &[])?;
             selected.into_iter().next().map(|one| one.name)
         }
+        Which::Key => super::keys::is_known(app, name).then(|| name.to_owned()),
         Which::Version => Digest::from_hex(name).map(|digest| digest.to_string()),
         Which::Instance => is_thumbprint(name).then(|| name.to_owned()),
     };
@@ -123,6 +124,7 @@ pub(super) async fn revoke(
         // It has ended by then, whenever it was issued.
         Which::Token => ended_by(app, &reason),
         Which::Task
+        | Which::Key
         | Which::Agent
         | Which::Instance
         | Which::Version

@@ -274,6 +274,7 @@ fn subject(envelope: &Value, facts: &Facts) -> Option<Subject> {
         task: text(envelope, "task").and_then(|task| TaskId::parse(&task)),
         token: text(envelope, "token").and_then(|token| TokenId::parse(&token)),
         bound: envelope.get("bound").and_then(Value::as_bool).unwrap_or(false),
+        key: text(envelope, "scoped_key"),
         chain: chain(envelope)?,
     })
 }

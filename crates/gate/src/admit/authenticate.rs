@@ -1,7 +1,7 @@
 //! Turns a presented credential into an [`Actor`], or refuses a stranger.
 
 use crate::{ActionRequest, Edge, Gate, Refusal, World, admit, mediate::Credential};
-use identity::{Actor, Presented, VerificationKeys, Verified};
+use identity::{Actor, Presented, ScopedKey, VerificationKeys, Verified};
 use model::{
     Code, Digest, TraceId, UpstreamName,
     record::{Condition, KeyScope, Parts, RecordKind, Recordable},
@@ -104,6 +104,9 @@ fn verify_at(
     address: &str,
 ) -> Result<Actor, (Code, Option<String>)> {
     let credential = credential.ok_or((Code::CredentialMissing, None))?;
+    if ScopedKey::is_like(credential.token()) {
+        return Err((Code::KeyAtDoor, None));
+    }
     let told = |error: identity::CredentialError| (error.code(), Some(error.to_string()));
     let verified = believed(gate, world, credential).map_err(told)?;
     let presented = Presented {

@@ -2,7 +2,7 @@
 
 use super::task::{self, Tasks};
 use crate::{ActionRequest, Gate, Refusal, World, settle};
-use identity::Actor;
+use identity::{Actor, ScopedKey};
 use model::{Ancestor, Code, Digest, Name, UpstreamName, network};
 use policy::{TaskFacts, everything, subject_digest};
 use std::sync::Arc;
@@ -59,6 +59,15 @@ pub(crate) fn standing(
     };
     if !network::admits(&current.declared.credentials.networks, actor.peer()) {
         return Err(Code::NetworkUnlisted);
+    }
+    if let Some(id) = actor.scoped_key() {
+        // Gone is over: a key's row stays until its tokens have ended.
+        let state = gate.store.state();
+        let row = state.rows.get(&ScopedKey::row(actor.agent(), id)).ok_or(Code::Revoked)?;
+        let key = ScopedKey::from_bytes(row).ok_or(Code::Revoked)?;
+        if !network::admits(&key.networks, actor.peer()) {
+            return Err(Code::NetworkUnlisted);
+        }
     }
     stopped(gate, current, actor, upstream).map_err(|code| match code {
         // Whom the registry stopped is told so.
@@ -133,6 +142,7 @@ fn stopped(
         ("token", Some(token.as_str())),
         ("version", Some(version.as_str())),
         ("instance", actor.instance()),
+        ("key", actor.scoped_key()),
         ("user", actor.user().map(model::UserName::as_str)),
     ];
     let named = |(kind, name): &(&str, Option<&str>)| {

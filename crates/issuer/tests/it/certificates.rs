@@ -190,7 +190,7 @@ async fn a_listener_with_tls_says_what_it_takes() {
     let tls = house.metadata(true).await;
     for member in [
         r#""tls_client_certificate_bound_access_tokens":true"#,
-        r#""token_endpoint_auth_methods_supported":["private_key_jwt","tls_client_auth","self_signed_tls_client_auth"]"#,
+        r#""token_endpoint_auth_methods_supported":["private_key_jwt","tls_client_auth","self_signed_tls_client_auth","client_secret_basic","client_secret_post"]"#,
         r#""mtls_endpoint_aliases":{"introspection_endpoint":"http://127.0.0.1:8400/oauth/introspect","revocation_endpoint":"http://127.0.0.1:8400/oauth/revoke","token_endpoint":"http://127.0.0.1:8400/oauth/token"}"#,
     ] {
         assert!(tls.contains(member), "{member} is not in {tls}");

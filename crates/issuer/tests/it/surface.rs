@@ -24,7 +24,7 @@ async fn the_metadata_is_complete() {
         r#""revocation_endpoint_auth_methods_supported":["private_key_jwt"],"#,
         r#""revocation_endpoint_auth_signing_alg_values_supported":["EdDSA","ES256","Ed25519"],"#,
         r#""token_endpoint":"http://127.0.0.1:8400/oauth/token","#,
-        r#""token_endpoint_auth_methods_supported":["private_key_jwt"],"#,
+        r#""token_endpoint_auth_methods_supported":["private_key_jwt","client_secret_basic","client_secret_post"],"#,
         r#""token_endpoint_auth_signing_alg_values_supported":["EdDSA","ES256","Ed25519"]}"#,
     );
     assert_eq!(String::from_utf8_lossy(&answer.body), expected);

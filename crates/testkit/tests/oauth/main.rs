@@ -3,6 +3,7 @@
 
 mod chains;
 mod introspection;
+mod keys;
 mod nonces;
 mod openid;
 mod peers;

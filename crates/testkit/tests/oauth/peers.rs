@@ -39,11 +39,20 @@ async fn clients_of_other_authors_do_all_of_it() -> Result<()> {
         let done = run(&stage, command, &[("client", client)])?;
         ensure!(done.len() >= 7, "{client}: {done:?}");
     }
+    let made = ["key", "create", "--agent", "lead", "--action", "api.fast"];
+    let key = stage.home.json(&made)?["key"].as_str().context("a key")?.to_owned();
+    let mut command = Command::new("node");
+    command.arg("--no-warnings").arg(scripts.join("oauth.mjs"));
+    let done = run(&stage, command, &[("client", "scoped-key"), ("secret", &key)])?;
+    ensure!(done.len() == 7, "with a scoped key: {done:?}");
     let python = installed("peers/py/oauth")?;
     let mut command = Command::new(python.join("bin/python"));
     command.arg(installed("peers/py/oauth.py")?);
     let done = run(&stage, command, &[])?;
     ensure!(done.len() >= 7, "authlib: {done:?}");
-    ensure!(stage.api.oracle.of("request").len() == 3, "each made one call that was let through");
+    ensure!(
+        stage.api.oracle.of("request").len() == 5,
+        "each made one call that was let through, and with a key two"
+    );
     Ok(())
 }

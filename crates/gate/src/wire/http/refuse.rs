@@ -65,6 +65,7 @@ fn status(code: Code) -> StatusCode {
         | Code::ProofInvalid
         | Code::ProofReplayed
         | Code::KeyPinned
+        | Code::KeyAtDoor
         | Code::NonceWanted => StatusCode::UNAUTHORIZED,
         Code::TooManyFailures | Code::LimitReached | Code::TooManyAsks | Code::TooManyCalls => {
             StatusCode::TOO_MANY_REQUESTS

@@ -41,6 +41,7 @@ const fn telling(code: Code) -> Telling {
         | Code::ProofInvalid
         | Code::ProofReplayed
         | Code::KeyPinned
+        | Code::KeyAtDoor
         | Code::NonceWanted => Telling::Unauthorized,
         Code::TooManyFailures => Telling::TooMany,
         Code::NotInCatalog => Telling::Unknown,
