@@ -31,7 +31,7 @@ use model::{
 };
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use store::Store;
 
@@ -80,6 +80,8 @@ pub(crate) struct App {
     pub(crate) issuers: upstream::Issuers,
     /// Held while an authority is made.
     certifying: tokio::sync::Mutex<()>,
+    /// TLS of the agents' listener, once it is open.
+    pub(crate) tls: OnceLock<Arc<gate::wire::tls::Tls>>,
     /// Held from the comparison of a declared state with the one in force until it is in force itself.
     pub(crate) applying: tokio::sync::Mutex<()>,
     /// The change of the files that waits for a person.
@@ -156,6 +158,7 @@ impl App {
             authority: ArcSwapOption::empty(),
             issuers,
             certifying: tokio::sync::Mutex::new(()),
+            tls: OnceLock::new(),
             applying: tokio::sync::Mutex::new(()),
             proposals: Proposals::default(),
             told: Told::default(),

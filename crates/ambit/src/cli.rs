@@ -757,7 +757,10 @@ pub(crate) enum Key {
     },
     /// Sign with a new key from now on, rather than when its term ends
     Rotate {
-        /// Believe no token of the old keys any more: somebody else has them
+        /// The key of the authority that signs agents' certificates, rather than the one that signs tokens
+        #[arg(long)]
+        authority: bool,
+        /// Believe nothing of the old keys any more: somebody else has them
         #[arg(long)]
         withdraw: bool,
         #[command(flatten)]

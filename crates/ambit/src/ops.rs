@@ -74,7 +74,10 @@ pub(crate) async fn serve(app: &Arc<App>, request: Request) -> anyhow::Result<Va
         Request::Revoke { kind, name, reason } => holds::revoke(app, kind, &name, reason).await,
         Request::KeyCreate(wish) => keys::create(app, wish).await,
         Request::KeyList { agent } => keys::list(app, agent.as_deref()),
-        Request::KeyRotate { withdraw } => holds::rotate_key(app, withdraw).await,
+        Request::KeyRotate { authority: true, withdraw } => {
+            holds::rotate_authority(app, withdraw).await
+        }
+        Request::KeyRotate { authority: false, withdraw } => holds::rotate_key(app, withdraw).await,
         Request::Apply { files, reason, skip_tests } => {
             let reason = reason.unwrap_or_else(|| format!("`{}` applied", files.path));
             apply::apply(app, files, How { what: "apply", reason, skip_tests, only_narrows: false })

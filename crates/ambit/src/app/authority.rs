@@ -1,11 +1,11 @@
 //! Ambit's own certificate authority: its key is kept wrapped in the store, its certificates are control state.
 
-use super::{App, Control, world};
+use super::{App, Control, Old, world};
 use crate::limits;
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use canonical::Value;
-use identity::{Authority, SigningRequest, Trust};
+use identity::{Authority, SigningRequest, Trust, limits::CERTIFICATE_LIFE};
 use issuer::{Certified, IssueError};
 use model::{AgentName, Timestamp, record::StateChange};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ const KEY: &str = "certificate-authority";
 const AUTHORITIES: &str = "authority/";
 
 impl App {
-    /// Makes the authority at first need, and another one before it ends. The old one's certificate stays known until
-    /// its end, so that what it signed stays good.
+    /// Makes the authority at first need, and another one before it ends. The old one is believed while anything that it
+    /// signed lives.
     pub(crate) async fn ensure_authority(&self) -> anyhow::Result<()> {
         let now = self.clock.now();
         let lasts =
@@ -31,23 +31,34 @@ impl App {
             self.authority.store(Some(Arc::new(kept)));
             return Ok(());
         }
+        self.make_authority(Old::Overlap).await
+    }
+
+    /// Signs with another authority from now on.
+    pub(crate) async fn rotate_authority(&self, old: Old) -> anyhow::Result<()> {
+        let _one_at_a_time = self.certifying.lock().await;
+        self.make_authority(old).await
+    }
+
+    /// The caller holds the lock of certifying.
+    async fn make_authority(&self, old: Old) -> anyhow::Result<()> {
+        let now = self.clock.now();
         let (mut random, mut serial) = ([0_u8; 32], [0_u8; 16]);
         self.entropy.fill(&mut random);
         self.entropy.fill(&mut serial);
         let made = Authority::make(&self.settings.trust_domain, &random, serial, now)?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, made.certificate());
-        let row = gate::json::object([
-            ("certificate", Value::from(STANDARD.encode(made.certificate()).as_str())),
-            ("not_after", Value::Integer(made.not_after().seconds())),
-            ("v", Value::Integer(1)),
-        ]);
-        let mut changes = self.ended_authorities(now)?;
+        let mut changes = self.older_authorities(old, now)?;
         let key = format!("{AUTHORITIES}{}", hex::encode(digest.as_ref()));
-        changes.push(StateChange { key, value: Some(row.to_bytes()) });
+        changes.push(written(key, made.certificate(), made.not_after()));
         let reason = "a certificate authority for agents".to_owned();
         // Published first: a key whose certificate nobody knows would sign for nobody.
         self.control(Control { what: "authority", reason, changes }).await?;
         self.store.put_key(KEY, made.pkcs8())?;
+        // Believed before it signs, so that nobody comes with a certificate too early.
+        if let Some(tls) = self.tls.get() {
+            tls.trust(self.trust()?);
+        }
         self.authority.store(Some(Arc::new(made)));
         Ok(())
     }
@@ -59,17 +70,32 @@ impl App {
         Ok(known.iter().find_map(|(_, certificate, _)| Authority::open(&key, certificate).ok()))
     }
 
-    fn ended_authorities(&self, now: Timestamp) -> anyhow::Result<Vec<StateChange>> {
-        let known = certificates(&self.store.state())?;
-        let ended = known.into_iter().filter(|(.., not_after)| *not_after <= now);
-        Ok(ended.map(|(key, ..)| StateChange { key, value: None }).collect())
+    /// What becomes of those that signed before: nothing that one signed lives longer than a certificate does.
+    fn older_authorities(&self, old: Old, now: Timestamp) -> anyhow::Result<Vec<StateChange>> {
+        let last = now.after(CERTIFICATE_LIFE);
+        let known = certificates(&self.store.state())?.into_iter();
+        let change = |(key, certificate, not_after): (String, Vec<u8>, Timestamp)| {
+            if old == Old::Withdraw || not_after <= now {
+                return StateChange { key, value: None };
+            }
+            written(key, &certificate, not_after.min(last))
+        };
+        Ok(known.map(change).collect())
+    }
+
+    /// The authorities of its own that are believed at this time, by the names of their rows.
+    pub(crate) fn authorities(&self) -> Vec<String> {
+        let now = self.clock.now();
+        let known = certificates(&self.store.state()).unwrap_or_default().into_iter();
+        known.filter(|(.., not_after)| *not_after > now).map(|(key, ..)| key).collect()
     }
 
     /// Who is believed about agents' certificates: Ambit's own authorities for its own trust domain, and of others
     /// what `--trust-bundle` names.
     pub(crate) fn trust(&self) -> anyhow::Result<Trust> {
-        let mut trust = Trust::default();
-        for (key, certificate, _) in certificates(&self.store.state())? {
+        let (mut trust, now) = (Trust::default(), self.clock.now());
+        let known = certificates(&self.store.state())?.into_iter();
+        for (key, certificate, _) in known.filter(|(.., not_after)| *not_after > now) {
             let added = trust.add(&self.settings.trust_domain, &certificate);
             added.with_context(|| format!("`{key}` cannot be believed"))?;
         }
@@ -91,7 +117,7 @@ impl App {
         let spiffe_id = self.settings.trust_domain.agent(agent);
         let mut serial = [0_u8; 16];
         self.entropy.fill(&mut serial);
-        let life = (self.clock.now(), identity::limits::CERTIFICATE_LIFE);
+        let life = (self.clock.now(), CERTIFICATE_LIFE);
         let signed = authority.sign(request, &spiffe_id, serial, life);
         let signed = signed.map_err(IssueError::Request)?;
         Ok(Certified {
@@ -104,7 +130,17 @@ impl App {
     }
 }
 
-/// The rows of the authority's certificates: key, DER and end.
+/// The row of a certificate.
+fn written(key: String, certificate: &[u8], not_after: Timestamp) -> StateChange {
+    let row = gate::json::object([
+        ("certificate", Value::from(STANDARD.encode(certificate).as_str())),
+        ("not_after", Value::Integer(not_after.seconds())),
+        ("v", Value::Integer(1)),
+    ]);
+    StateChange { key, value: Some(row.to_bytes()) }
+}
+
+/// The rows of the authority's certificates: key, DER and until when each is believed.
 fn certificates(state: &State) -> anyhow::Result<Vec<(String, Vec<u8>, Timestamp)>> {
     let read = |(name, row): (&str, &[u8])| {
         let broken = || format!("the row `{AUTHORITIES}{name}` cannot be read");

@@ -171,8 +171,8 @@ fn key(command: Key) -> (PathBuf, Request, People) {
             (data.data, Request::KeyCreate(wish), |value| member(value, "key"))
         }
         Key::List { agent, data } => (data.data, Request::KeyList { agent }, views::scoped_keys),
-        Key::Rotate { withdraw, data } => {
-            (data.data, Request::KeyRotate { withdraw }, views::members)
+        Key::Rotate { authority, withdraw, data } => {
+            (data.data, Request::KeyRotate { authority, withdraw }, views::members)
         }
     }
 }

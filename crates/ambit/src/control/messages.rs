@@ -77,7 +77,7 @@ pub(crate) enum Request {
     /// Scoped keys of an agent, or of all.
     KeyList { agent: Option<String> },
     /// Takes a new token-signing key into use at once.
-    KeyRotate { withdraw: bool },
+    KeyRotate { authority: bool, withdraw: bool },
     /// Makes this declared state the one in force.
     Apply { files: Files, reason: Option<String>, skip_tests: bool },
     /// What applying it would change.

@@ -13,8 +13,8 @@ pub(super) async fn open(app: &App) -> anyhow::Result<Option<Arc<Tls>>> {
     app.ensure_authority().await?;
     let (certificate, key) = read(files)?;
     let opened = Tls::new(&certificate, &key, app.trust()?, Arc::clone(&app.clock));
-    let opened = opened.with_context(|| places(files))?;
-    Ok(Some(Arc::new(opened)))
+    let opened = Arc::new(opened.with_context(|| places(files))?);
+    Ok(Some(Arc::clone(app.tls.get_or_init(|| opened))))
 }
 
 /// Looks after the files and the authorities until told to stop: what cannot be used changes nothing, and is said.
@@ -54,8 +54,8 @@ fn renew(app: &App, tls: &Tls) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the files look like, and which authority signs.
-fn look(app: &App) -> (Look, Option<Vec<u8>>) {
+/// What the files look like, and which authorities are believed.
+fn look(app: &App) -> (Look, Vec<String>) {
     let files = app.settings.tls.iter().flat_map(|files| [&files.certificate, &files.key]);
     let bundles = app.settings.trust_bundles.iter().map(|(_, path)| path);
     let looked = files.chain(bundles).map(|path| {
@@ -63,8 +63,7 @@ fn look(app: &App) -> (Look, Option<Vec<u8>>) {
         let length = found.as_ref().map_or(0, std::fs::Metadata::len);
         (path.clone(), length, found.and_then(|found| found.modified().ok()))
     });
-    let authority = app.authority.load();
-    (looked.collect(), authority.as_deref().map(|authority| authority.certificate().to_vec()))
+    (looked.collect(), app.authorities())
 }
 
 fn read(files: &TlsFiles) -> anyhow::Result<(Vec<u8>, zeroize::Zeroizing<Vec<u8>>)> {

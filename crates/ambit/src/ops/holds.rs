@@ -29,6 +29,25 @@ pub(super) async fn rotate_key(app: &App, withdraw: bool) -> anyhow::Result<Valu
     Ok(json!({ "kid": app.signing.load().kid(), "withdrawn": withdraw }))
 }
 
+/// Takes a new authority for agents' certificates into use at once. Where the old one is withdrawn, so is what came of
+/// its certificates: forged ones may have bought tokens.
+pub(super) async fn rotate_authority(app: &App, withdraw: bool) -> anyhow::Result<Value> {
+    app.rotate_authority(if withdraw { Old::Withdraw } else { Old::Overlap }).await?;
+    let mut ended = 0;
+    if withdraw {
+        let by_certificate = |said: &Value| text(said, "via").as_deref() == Some("tls_client_auth");
+        let tokens = bought(app, &[], by_certificate).await?;
+        ended = tokens.len();
+        end_tokens(app, tokens, "bought with a certificate of the withdrawn authority").await?;
+    }
+    Ok(json!({
+        "believed": app.authorities(),
+        "withdrawn": withdraw,
+        "tokens_ended": ended,
+        "calls_ended": calls_ended(app).await,
+    }))
+}
+
 /// Stops what the selector names until a person lets it go.
 pub(super) async fn freeze(
     app: &App,
@@ -64,6 +83,15 @@ pub(super) async fn unfreeze(
     let revoked = selected.iter().filter(|one| RETURNS.contains(&one.kind));
     let revoked: Vec<_> = revoked.map(|one| format!("revoked/{}/{}", one.kind, one.name)).collect();
     let state = app.store.state();
+    for one in selected.iter().filter(|one| one.kind == "agent") {
+        // It comes back with new tokens: whoever has a copy of one from before comes back with nothing.
+        let agent = AgentName::new(&one.name)?;
+        if state.rows.contains_key(&format!("revoked/agent/{agent}")) {
+            let of_before = bought(app, &[agent], |_| true).await?;
+            end_tokens(app, of_before, &format!("of agent `{}`, which was revoked", one.name))
+                .await?;
+        }
+    }
     let rows = selected.iter().map(Selected::row).chain(revoked);
     let rows = rows.filter(|key| state.rows.contains_key(key));
     let changes: Vec<_> = rows.map(|key| StateChange { key, value: None }).collect();
@@ -143,7 +171,13 @@ pub(super) async fn revoke(
     }
     app.control(Control { what: "revoke", reason: reason.clone(), changes }).await?;
     if let Some(buyers) = buyers {
-        revoke_bought(app, &name, &buyers, &reason).await?;
+        // Those that are bound to another key do not end with this one, which buys no more by now.
+        let other = |said: &Value| {
+            let is = |member: &str| text(said, member).as_deref() == Some(name.as_str());
+            is("key") && !is("instance")
+        };
+        let tokens = bought(app, &buyers, other).await?;
+        end_tokens(app, tokens, &format!("bought with the revoked key {name}: {reason}")).await?;
     }
     Ok(json!({ "revoked": which.as_str(), "name": name, "calls_ended": calls_ended(app).await }))
 }
@@ -157,16 +191,15 @@ fn agents_with(app: &App, key: &str) -> Vec<AgentName> {
     world.compiled.agents().filter(has).cloned().collect()
 }
 
-/// Revokes the tokens that were bought with a key and are bound to another, so that they do not end with it. It buys no
-/// more by now. Where no agent declares the key, a certificate may name it: then every agent's tokens are looked through.
-async fn revoke_bought(
+/// Tokens that may still live and whose record fits, of these agents. Where there are none, a certificate may name the key
+/// that is asked for: then every agent's tokens are looked through.
+async fn bought(
     app: &App,
-    key: &str,
     buyers: &[AgentName],
-    reason: &str,
-) -> anyhow::Result<()> {
+    fits: impl Fn(&Value) -> bool,
+) -> anyhow::Result<Vec<String>> {
     let now = app.clock.now();
-    let mut bought = Vec::new();
+    let mut found = Vec::new();
     let lately = Filter {
         kind: Some(RecordKind::Token),
         since: Some(Timestamp(now.0.saturating_sub(limits::TOKEN_LIFE_MAX.0))),
@@ -179,19 +212,21 @@ async fn revoke_bought(
     for agent in each {
         let see = |record: &store::Record| {
             let said = envelope(record);
-            let is = |member: &str| text(&said, member).as_deref() == Some(key);
-            bought.extend(text(&said, "token").filter(|_| is("key") && !is("instance")));
+            found.extend(text(&said, "token").filter(|_| fits(&said)));
         };
         each_record(app, Filter { agent, ..lately.clone() }, see).await?;
     }
+    Ok(found)
+}
+
+async fn end_tokens(app: &App, tokens: Vec<String>, reason: &str) -> anyhow::Result<()> {
     let value = ended_by(app, reason);
     let revoked = |token: String| StateChange {
         key: format!("revoked/token/{token}"),
         value: Some(value.clone()),
     };
-    for changes in registry::portions(bought.into_iter().map(revoked).collect()) {
-        let reason = format!("bought with the revoked key {key}: {reason}");
-        app.control(Control { what: "revoke", reason, changes }).await?;
+    for changes in registry::portions(tokens.into_iter().map(revoked).collect()) {
+        app.control(Control { what: "revoke", reason: reason.to_owned(), changes }).await?;
     }
     Ok(())
 }

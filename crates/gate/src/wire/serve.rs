@@ -1,6 +1,9 @@
 //! The agents' listener: one accept loop, the two doors branched off before anything else, the rest to the issuer.
 
-use super::{Body, credential, http as http_door, mcp, metadata, tls::Tls};
+use super::{
+    Body, credential, http as http_door, mcp, metadata,
+    tls::{Shown, Tls},
+};
 use crate::{Gate, limits};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -10,7 +13,6 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
-use identity::Certificate;
 use model::Peer;
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use tokio::{
@@ -70,7 +72,7 @@ struct Visit {
     gate: Arc<Gate>,
     others: Others,
     watcher: Watcher,
-    certificate: Option<Arc<Certificate>>,
+    certificate: Option<Shown>,
     /// Where it comes from.
     peer: Peer,
     /// Whether it comes from a process of the gate's own user, which is answered one thing only.
@@ -87,7 +89,7 @@ async fn is_own_user(gate: &Gate, peer: SocketAddr) -> bool {
 
 impl Visit {
     /// Shakes hands first; who does not in time, or not in TLS, is let go without a word.
-    async fn attend_within(self, tls: &Tls, stream: TcpStream) {
+    async fn attend_within(self, tls: &Arc<Tls>, stream: TcpStream) {
         match tokio::time::timeout(limits::HEADER_TIME, tls.accept(stream)).await {
             Ok(Ok((stream, certificate))) => Visit { certificate, ..self }.attend(stream).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
@@ -103,8 +105,8 @@ impl Visit {
             hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 began.notify_one();
                 request.extensions_mut().insert(peer);
-                if let Some(certificate) = &certificate {
-                    request.extensions_mut().insert(Arc::clone(certificate));
+                if let Some(certificate) = certificate.as_ref().and_then(Shown::certificate) {
+                    request.extensions_mut().insert(certificate);
                 }
                 let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
                 async move {

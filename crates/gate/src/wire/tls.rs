@@ -3,7 +3,7 @@
 
 use crate::Clock;
 use arc_swap::ArcSwap;
-use identity::{Certificate, Trust};
+use identity::{Certificate, CertificateError, Trust};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -77,24 +77,52 @@ impl Tls {
         Ok(())
     }
 
-    /// Takes other authorities for the connections to come.
+    /// Takes other authorities, also for the connections that stand.
     pub fn trust(&self, trust: Trust) {
         self.trust.store(Arc::new(trust));
     }
 
     /// The handshake, and the certificate that the peer proved to hold.
     pub(super) async fn accept(
-        &self,
+        self: &Arc<Tls>,
         stream: TcpStream,
-    ) -> std::io::Result<(TlsStream<TcpStream>, Option<Arc<Certificate>>)> {
+    ) -> std::io::Result<(TlsStream<TcpStream>, Option<Shown>)> {
         let stream = self.acceptor.accept(stream).await?;
         let (_, session) = stream.get_ref();
-        let shown = session.peer_certificates().filter(|chain| !chain.is_empty());
-        let certificate = shown
-            .map(|chain| Certificate::read(chain, &self.trust.load(), self.clock.now()))
-            .transpose()
-            .map_err(std::io::Error::other)?;
-        Ok((stream, certificate.map(Arc::new)))
+        let chain = session.peer_certificates().filter(|chain| !chain.is_empty());
+        let shown = chain.map(|chain| Shown::new(Arc::clone(self), chain)).transpose();
+        let shown = shown.map_err(std::io::Error::other)?;
+        Ok((stream, shown))
+    }
+}
+
+/// The certificate of the peer of one connection, judged anew when other authorities are believed.
+pub(super) struct Shown {
+    tls: Arc<Tls>,
+    chain: Vec<CertificateDer<'static>>,
+    judged: ArcSwap<(Arc<Trust>, Arc<Certificate>)>,
+}
+
+impl Shown {
+    fn new(tls: Arc<Tls>, chain: &[CertificateDer<'_>]) -> Result<Shown, CertificateError> {
+        let trust = tls.trust.load_full();
+        let certificate = Arc::new(Certificate::read(chain, &trust, tls.clock.now())?);
+        let chain = chain.iter().map(|one| one.clone().into_owned()).collect();
+        Ok(Shown { tls, chain, judged: ArcSwap::from_pointee((trust, certificate)) })
+    }
+
+    /// What it is worth now; nothing if it cannot be read any more.
+    pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
+        let judged = self.judged.load();
+        let (by, certificate) = judged.as_ref();
+        let trust = self.tls.trust.load();
+        if Arc::ptr_eq(by, &trust) {
+            return Some(Arc::clone(certificate));
+        }
+        let now = self.tls.clock.now();
+        let certificate = Arc::new(Certificate::read(&self.chain, &trust, now).ok()?);
+        self.judged.store(Arc::new((Arc::clone(&trust), Arc::clone(&certificate))));
+        Some(certificate)
     }
 }
 
