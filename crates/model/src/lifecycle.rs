@@ -164,6 +164,12 @@ impl Lifecycle {
             Lifecycle::Active { reviewed, .. } => {
                 Ok(Lifecycle::Suspended { by, reason, since: now, reviewed: Some(reviewed) })
             }
+            // What a rule stopped, a review lets go on: a person's stop outlives that.
+            Lifecycle::Suspended { by: Suspender::Rule(_), reviewed, .. }
+                if matches!(by, Suspender::Person(_)) =>
+            {
+                Ok(Lifecycle::Suspended { by, reason, since: now, reviewed })
+            }
             state @ (Lifecycle::Suspended { .. } | Lifecycle::Decommissioned { .. }) => {
                 Err(WrongState { state, wanted: "suspended" })
             }

@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -54,6 +55,26 @@ fn make() -> Result<Made> {
     let leaf = CertificateParams::new(["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;
     let (certificate, key) = (leaf.pem(), key.serialize_pem());
     Ok(Made { authority: authority.der().clone(), leaf: leaf.der().clone(), certificate, key })
+}
+
+/// The listener's files.
+fn files(home: &Home) -> [PathBuf; 2] {
+    ["tls.crt", "tls.key"].map(|name| home.path().join(name))
+}
+
+/// Writes them. A pair that does not fit yet changes nothing: two files are never written at one moment.
+fn write(home: &Home, made: &Made) -> Result<()> {
+    let [certificate, key] = files(home);
+    std::fs::write(certificate, &made.certificate)?;
+    Ok(std::fs::write(key, &made.key)?)
+}
+
+/// A gate whose listener speaks TLS.
+fn home(config: &str, made: &Made) -> Result<Home> {
+    let home = Home::new(config)?;
+    write(&home, made)?;
+    let [certificate, key] = files(&home).map(|file| file.to_string_lossy().into_owned());
+    Ok(home.with_options(&["--tls-cert", &certificate, "--tls-key", &key]))
 }
 
 /// A client that believes these authorities.
@@ -100,16 +121,7 @@ fn keys_of_the_listener() -> Result<()> {
     let made: Vec<Made> = (0..=ROTATIONS).map(|_| make()).collect::<Result<_>>()?;
     let logs = tempfile::tempdir()?;
     let bank = StandIn::http(logs.path(), "bank")?;
-    let home = Home::new(&CONFIG.replace("ADDRESS", &bank.address))?;
-    let files = [home.path().join("tls.crt"), home.path().join("tls.key")];
-    // A pair that does not fit yet changes nothing: two files are never written at one moment.
-    let write = |made: &Made| -> Result<()> {
-        std::fs::write(&files[0], &made.certificate)?;
-        Ok(std::fs::write(&files[1], &made.key)?)
-    };
-    write(&made[0])?;
-    let [certificate, key] = files.clone().map(|file| file.to_string_lossy().into_owned());
-    let home = home.with_options(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let home = home(&CONFIG.replace("ADDRESS", &bank.address), &made[0])?;
     let gate = home.start()?;
     let door = home.http_door("bank").replacen("http://", "https://", 1);
     let token = home.token("worker", &door, &[])?;
@@ -138,7 +150,7 @@ fn keys_of_the_listener() -> Result<()> {
                 while done.load(Ordering::Relaxed) < rotation * wanted / (ROTATIONS + 1) {
                     waits("requests")?;
                 }
-                write(new)?;
+                write(&home, new)?;
                 while call(&address, &all, &token)?.1 != new.leaf.as_ref() {
                     waits("the new key")?;
                 }
@@ -273,12 +285,8 @@ fn with(gate: &Front, key: &KeyPair, certificate: &str) -> Result<Arc<ClientConf
 
 fn front(bank: &StandIn) -> Result<(Front, testkit::process::Ambit)> {
     let config = CONFIG.replace("ADDRESS", &bank.address).replace("proof: none", "proof: mtls");
-    let (home, made) = (Home::new(&config)?, make()?);
-    let files = [home.path().join("tls.crt"), home.path().join("tls.key")];
-    std::fs::write(&files[0], &made.certificate)?;
-    std::fs::write(&files[1], &made.key)?;
-    let [certificate, key] = files.map(|file| file.to_string_lossy().into_owned());
-    let home = home.with_options(&["--tls-cert", &certificate, "--tls-key", &key]);
+    let made = make()?;
+    let home = home(&config, &made)?;
     let ambit = home.start()?;
     let mut roots = RootCertStore::empty();
     roots.add(made.authority)?;

@@ -420,6 +420,15 @@ fn an_overdue_review_suspends_and_a_review_lets_it_go_on() -> Result<()> {
     ensure!(resumed.status.code() == Some(1), "{resumed:?}");
     scene.home.done(&["agent", "review", "payer", "--approve"])?;
     scene.reads(&token)?;
+    while scene.shown("state")? != "suspended" {
+        ensure!(begun.elapsed() < Duration::from_secs(40), "it is not suspended again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // A person's stop on top of the rule's: the review does not lift that.
+    scene.home.done(&["agent", "suspend", "payer", "--reason", "odd"])?;
+    scene.home.done(&["agent", "review", "payer", "--approve"])?;
+    ensure!(scene.shown("reason")? == "odd" && scene.shown("state")? == "suspended");
+    scene.is_refused(&token, "agent_suspended")?;
     gate.stop()
 }
 

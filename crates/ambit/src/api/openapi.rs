@@ -20,7 +20,7 @@ pub(super) async fn document() -> Json<Value> {
 fn paths() -> Value {
     let name = || in_path("name", &json!({ "type": "string" }));
     let kind = json!({ "enum":
-        ["token", "task", "instance", "version", "agent", "user", "owner", "upstream"] });
+        ["token", "task", "key", "instance", "version", "agent", "user", "owner", "upstream"] });
     let list = json!({ "type": "array", "items": { "type": "object" } });
     let one = json!({ "type": "object" });
     json!({

@@ -68,13 +68,16 @@ pub(super) async fn suspend(
         let what = "the agent is not as `If-Match` says: read it again";
         return Err(Problem::new(StatusCode::PRECONDITION_FAILED, what));
     }
-    if shown.get("state").and_then(Value::as_str) == Some("suspended") {
-        let same = json!({ "agent": agent, "state": "suspended", "calls_ended": true,
-            "reason": shown.get("reason") });
-        return Ok(json_of(StatusCode::OK, &same));
+    let is_suspended = shown.get("state").and_then(Value::as_str) == Some("suspended");
+    match asked(&app, Ask::AgentSuspend { agent: agent.clone(), reason }).await {
+        // A person did so before, whose stop stands.
+        Err(_) if is_suspended => {
+            let same = json!({ "agent": agent, "state": "suspended", "calls_ended": true,
+                "reason": shown.get("reason") });
+            Ok(json_of(StatusCode::OK, &same))
+        }
+        told => Ok(json_of(StatusCode::OK, &told?)),
     }
-    let ask = Ask::AgentSuspend { agent, reason };
-    Ok(json_of(StatusCode::OK, &asked(&app, ask).await?))
 }
 
 /// Revokes what a kind and a name name, as `ambit revoke` does.

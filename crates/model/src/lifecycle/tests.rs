@@ -50,7 +50,7 @@ fn each_state_has_its_transitions_and_no_others() {
         ("active", ["-", "active", "suspended", "-", end]),
         ("suspended", ["-", "suspended", "-", "active", end]),
         ("suspended unreviewed", ["-", "active", "-", "under review", end]),
-        ("suspended by rule", ["-", "active", "-", "-", end]),
+        ("suspended by rule", ["-", "active", "suspended", "-", end]),
         ("decommissioned", ["-", "-", "-", "-", "-"]),
     ];
     assert_eq!(table, expected);
