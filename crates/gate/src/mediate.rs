@@ -78,7 +78,8 @@ impl Credential {
     /// The same with what the connection brought.
     #[must_use]
     pub fn over(self, connection: &http::Extensions) -> Credential {
-        let certificate = connection.get::<Arc<identity::Certificate>>().cloned();
+        let certificate =
+            connection.get::<identity::PeerCertificate>().and_then(|shown| shown.now());
         let peer = connection.get::<Peer>().copied();
         Credential { certificate, peer, ..self }
     }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use model::{SpiffeId, Timestamp, TrustDomain};
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime, pem::PemObject as _};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use x509_parser::{
     oid_registry, prelude::FromDer as _, public_key::PublicKey as Spki, x509::SubjectPublicKeyInfo,
 };
@@ -93,6 +93,30 @@ pub struct Certificate {
     spiffe_id: Option<SpiffeId>,
     not_before: Timestamp,
     not_after: Timestamp,
+}
+
+/// The certificate of a connection's peer, whose worth changes with the authorities that are believed: it is asked for
+/// where something is decided on it, and not before.
+#[derive(Clone)]
+pub struct PeerCertificate(Arc<dyn Fn() -> Option<Arc<Certificate>> + Send + Sync>);
+
+impl PeerCertificate {
+    /// Of a listener that judges.
+    pub fn new(judge: impl Fn() -> Option<Arc<Certificate>> + Send + Sync + 'static) -> Self {
+        PeerCertificate(Arc::new(judge))
+    }
+
+    /// What it is worth now.
+    #[must_use]
+    pub fn now(&self) -> Option<Arc<Certificate>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for PeerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerCertificate")
+    }
 }
 
 impl Certificate {

@@ -42,7 +42,7 @@ pub use agent_key::{AgentKey, AssertionClaims, ProofClaims};
 pub use agent_keys::{AgentKeys, AgentKeysError};
 pub use assertion::{ClientAssertion, verify_client_assertion};
 pub use authority::{Authority, AuthorityError, Signed, SigningRequest};
-pub use certificate::{Certificate, CertificateError, Trust};
+pub use certificate::{Certificate, CertificateError, PeerCertificate, Trust};
 pub use client_token::{ClientCaller, ClientGrant, ClientPresented};
 pub use credential::{Credential, CredentialError};
 pub use delegation::{

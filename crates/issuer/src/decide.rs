@@ -147,6 +147,29 @@ pub(crate) fn decide(
     })
 }
 
+/// Whether a client may ask for anything now, and whose revocation takes that back.
+pub(crate) fn check_client(
+    directory: &dyn Directory,
+    client: &Client,
+) -> Result<Vec<Digest>, IssueError> {
+    let agent = directory.agent(&client.agent).ok_or(IssueError::Revoked)?;
+    if !is_inside(client, &agent) {
+        return Err(IssueError::Network);
+    }
+    if let Some(code) = directory.refused(&client.agent, &agent.version) {
+        return Err(IssueError::Standing(code));
+    }
+    let subjects = vec![
+        subject_digest("agent", client.agent.as_str()),
+        subject_digest("owner", &agent.owner.to_string()),
+        subject_digest("all", "*"),
+    ];
+    if subjects.iter().any(|subject| directory.is_revoked(subject)) {
+        return Err(IssueError::Revoked);
+    }
+    Ok(subjects)
+}
+
 /// Whether a client asks from where its agent may. Over `control.sock` there is no network.
 pub(crate) fn is_inside(client: &Client, agent: &RegisteredAgent) -> bool {
     match client.way {

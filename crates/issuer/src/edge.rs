@@ -21,7 +21,7 @@ use axum::{
 };
 use canonical::{Writer, WriterError};
 use http::{HeaderValue, StatusCode, header};
-use identity::Certificate;
+use identity::{Certificate, PeerCertificate};
 use ledger::Journal;
 use model::Peer;
 use std::sync::Arc;
@@ -43,7 +43,10 @@ pub fn router(directory: Arc<dyn Directory>, journal: Journal, settings: Setting
 async fn token(State(issuer): State<Issuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let issued = match read(body).await {
-        Ok(body) => issuer.token(shown(&head), &body).await,
+        Ok(body) => {
+            let certificate = certificate_of(&head);
+            issuer.token(shown(&head, certificate.as_deref()), &body).await
+        }
         Err(error) => Err(issuer.too_large(error)),
     };
     let mut response = match issued {
@@ -88,7 +91,10 @@ fn write_enrolled(enrolled: &Enrolled) -> Result<Vec<u8>, WriterError> {
 async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let revoked = match read(body).await {
-        Ok(body) => issuer.revoke(shown(&head), &body).await,
+        Ok(body) => {
+            let certificate = certificate_of(&head);
+            issuer.revoke(shown(&head, certificate.as_deref()), &body).await
+        }
         Err(error) => Err(issuer.too_large(error)),
     };
     let mut response = match revoked {
@@ -102,7 +108,10 @@ async fn revoke(State(issuer): State<Issuer>, request: Request) -> Response {
 async fn introspect(State(issuer): State<Issuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let told = match read(body).await {
-        Ok(body) => issuer.introspect(shown(&head), &body).await,
+        Ok(body) => {
+            let certificate = certificate_of(&head);
+            issuer.introspect(shown(&head, certificate.as_deref()), &body).await
+        }
         Err(error) => Err(issuer.too_large(error)),
     };
     let mut response = match told {
@@ -116,7 +125,10 @@ async fn introspect(State(issuer): State<Issuer>, request: Request) -> Response 
 async fn certificate(State(issuer): State<Issuer>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let certified = match read(body).await {
-        Ok(body) => issuer.certificate(shown(&head), &body).await,
+        Ok(body) => {
+            let certificate = certificate_of(&head);
+            issuer.certificate(shown(&head, certificate.as_deref()), &body).await
+        }
         Err(error) => Err(issuer.too_large(error)),
     };
     match certified {
@@ -125,13 +137,14 @@ async fn certificate(State(issuer): State<Issuer>, request: Request) -> Response
     }
 }
 
+/// The certificate of the connection, as it is worth once the body is there: a request is decided on then.
+fn certificate_of(head: &http::request::Parts) -> Option<Arc<Certificate>> {
+    head.extensions.get::<PeerCertificate>().and_then(PeerCertificate::now)
+}
+
 /// What a request shows beside its body: headers, and what the listener knows of the connection.
-fn shown(head: &http::request::Parts) -> Shown<'_> {
-    Shown {
-        headers: &head.headers,
-        certificate: head.extensions.get::<Arc<Certificate>>().map(AsRef::as_ref),
-        peer: head.extensions.get::<Peer>().copied(),
-    }
+fn shown<'a>(head: &'a http::request::Parts, certificate: Option<&'a Certificate>) -> Shown<'a> {
+    Shown { headers: &head.headers, certificate, peer: head.extensions.get::<Peer>().copied() }
 }
 
 async fn jwks(State(issuer): State<Issuer>) -> Response {

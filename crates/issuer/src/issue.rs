@@ -2,7 +2,7 @@
 
 use crate::{
     authenticate::{Client, Reuse, Shown, Way, authenticate},
-    decide::{Binding, Decided, Wish, decide},
+    decide::{Binding, Decided, Wish, check_client, decide},
     directory::Directory,
     error::IssueError,
     exchange,
@@ -178,19 +178,24 @@ impl Issuer {
         if client.pinned().is_none() {
             return Ok(Vec::new());
         }
-        let read = self.read_binding(shown, url).and_then(|binding| match binding {
-            Binding::Proof { jkt, single_use: (what, until) } => {
-                Ok((jkt, Some(Condition::Unused { what, until })))
-            }
-            Binding::Certificate { key, .. } => {
-                key.map(|key| (key, None)).ok_or(IssueError::CertificateKey)
-            }
-            Binding::None | Binding::Key(_) => Err(IssueError::ProofMissing),
+        // Read before everything that is looked at, as for a token: who may buy none makes no pin either.
+        let revision = self.directory.control_revision();
+        let standing = check_client(self.directory.as_ref(), client);
+        let read = standing.and_then(|subjects| Ok((subjects, self.read_binding(shown, url)?)));
+        let read = read.and_then(|(subjects, binding)| {
+            let (key, used) = match binding {
+                Binding::Proof { jkt, single_use: (what, until) } => {
+                    (jkt, Some(Condition::Unused { what, until }))
+                }
+                Binding::Certificate { key, .. } => (key.ok_or(IssueError::CertificateKey)?, None),
+                Binding::None | Binding::Key(_) => return Err(IssueError::ProofMissing),
+            };
+            Ok((key, used, Condition::NotRevokedSince { subjects, decided_at: revision }))
         });
         match read {
-            Ok((key, used)) => {
-                let origin = self.origin(client.clone(), self.directory.control_revision());
-                Ok(origin.pins(&key).into_iter().chain(used).collect())
+            Ok((key, used, standing)) => {
+                let origin = self.origin(client.clone(), revision);
+                Ok(origin.pins(&key).into_iter().chain(used).chain([standing]).collect())
             }
             // The client is to come again with the nonce.
             Err(error) if error.code() == Code::NonceWanted => {
@@ -361,6 +366,7 @@ impl Issuer {
             AppendError::Failed(Condition::Unused { .. }) if client.pinned().is_some() => {
                 IssueError::ProofReplayed
             }
+            AppendError::Moved if client.pinned().is_some() => IssueError::Revoked,
             error => return self.not_recorded(&client, error),
         };
         self.refuse(client, None, error, operation).await

@@ -204,8 +204,12 @@ impl Recordable for RefusedRecord {
 
     fn conditions(&self) -> Vec<Condition> {
         let mut all = self.origin.uses();
-        if let Some(workload) = self.origin.client.pinned() {
-            let counted = format!("{} {}", workload.what, self.error.reason());
+        // Whoever has a copy of these proves nothing by it: how many of its refusals are recorded is bounded.
+        let client = &self.origin.client;
+        let copied = client.pinned().map(|workload| workload.what.to_string());
+        let copied = copied.or_else(|| client.scoped_key().map(|(id, _)| format!("key {id}")));
+        if let Some(what) = copied {
+            let counted = format!("{what} {}", self.error.reason());
             all.push(Condition::Within {
                 what: subject_digest("refused-workload", &counted),
                 max: PINNED_REFUSALS,

@@ -51,6 +51,7 @@ impl Subjects {
         let mut add = |kind: &str, name: String| all.push(subject_digest(kind, &name));
         add("version", subject.version.to_string());
         subject.instance.iter().for_each(|instance| add("instance", instance.clone()));
+        subject.key.iter().for_each(|key| add("key", key.clone()));
         tasks.iter().for_each(|task| add("task", task.to_string()));
         subject.token.iter().for_each(|token| add("token", token.to_string()));
         subject.user.iter().for_each(|user| add("user", user.to_string()));

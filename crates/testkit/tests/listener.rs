@@ -365,41 +365,60 @@ fn keys_of_the_authority() -> Result<()> {
     ambit.stop()
 }
 
-/// A connection that stands after a call at a door, and on which a token is asked for when it is told to.
-fn standing<'a>(
-    gate: &'a Front,
-    holder: &Holder<'_>,
-    token: &str,
-) -> Result<impl FnOnce() -> Result<u16> + 'a> {
-    let mut socket = TcpStream::connect(&gate.address)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let name = ServerName::try_from("127.0.0.1")?;
-    let mut connection = ClientConnection::new(Arc::clone(&holder.config), name)?;
-    let call = format!(
-        "GET /http/bank/fast HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\r\n",
-        gate.address
-    );
-    let mut first = vec![0_u8; 16 * 1024];
-    let mut stream = Stream::new(&mut connection, &mut socket);
-    stream.write_all(call.as_bytes())?;
-    let length = stream.read(&mut first)?;
-    ensure!(read(&String::from_utf8_lossy(&first[..length]))?.0 == 200, "the call at the door");
-    Ok(move || {
-        let mut stream = Stream::new(&mut connection, &mut socket);
-        stream.write_all(gate.token_form(true).as_bytes())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(read(&String::from_utf8_lossy(&answer))?.0)
-    })
+/// A connection that stands after a call at a door.
+struct Standing {
+    connection: ClientConnection,
+    socket: TcpStream,
 }
 
-/// The old keys are withdrawn: nothing that they signed is believed, over a connection that stands neither.
+impl Standing {
+    fn open(gate: &Front, holder: &Holder<'_>, token: &str) -> Result<Standing> {
+        let socket = TcpStream::connect(&gate.address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let name = ServerName::try_from("127.0.0.1")?;
+        let connection = ClientConnection::new(Arc::clone(&holder.config), name)?;
+        let mut standing = Standing { connection, socket };
+        let call = format!(
+            "GET /http/bank/fast HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\r\n",
+            gate.address
+        );
+        standing.send(&call)?;
+        let mut answer = vec![0_u8; 16 * 1024];
+        let Standing { connection, socket } = &mut standing;
+        let length = Stream::new(connection, socket).read(&mut answer)?;
+        let (status, _) = read(&String::from_utf8_lossy(&answer[..length]))?;
+        ensure!(status == 200, "{status} for the call at the door");
+        Ok(standing)
+    }
+
+    fn send(&mut self, text: &str) -> Result<()> {
+        Ok(Stream::new(&mut self.connection, &mut self.socket).write_all(text.as_bytes())?)
+    }
+
+    /// The status of what was asked last.
+    fn told(mut self) -> Result<u16> {
+        let mut answer = Vec::new();
+        Stream::new(&mut self.connection, &mut self.socket).read_to_end(&mut answer)?;
+        Ok(read(&String::from_utf8_lossy(&answer))?.0)
+    }
+}
+
+/// The old keys are withdrawn: nothing that they signed is believed, over a connection that stands neither, nor for a
+/// request that was begun before.
 fn withdrawn(gate: &Front, first: &Holder<'_>, of_first: &str) -> Result<()> {
-    let (before, after) = (standing(gate, first, of_first)?, standing(gate, first, of_first)?);
-    ensure!(before()? == 200, "the twin: before");
+    let open = || Standing::open(gate, first, of_first);
+    let (mut before, mut begun, mut after) = (open()?, open()?, open()?);
+    let asked = gate.token_form(true);
+    let (head, rest) = asked.split_at(asked.len() - 8);
+    before.send(&asked)?;
+    ensure!(before.told()? == 200, "the twin: before");
+    begun.send(head)?;
     let told = gate.home.json(&["key", "rotate", "--authority", "--withdraw"])?;
     ensure!(told["believed"].as_array().map(Vec::len) == Some(1), "{told}");
-    ensure!(after()? == 401, "over a connection that stands");
+    begun.send(rest)?;
+    ensure!(begun.told()? == 401, "a request that was begun before");
+    after.send(&asked)?;
+    ensure!(after.told()? == 401, "over a connection that stands");
     let newest = Holder::new(gate, "newest")?;
     let (status, of_newest) = newest.token()?;
     ensure!(status == 200);

@@ -72,8 +72,8 @@ pub(super) async fn suspend(
     match asked(&app, Ask::AgentSuspend { agent: agent.clone(), reason }).await {
         // A person did so before, whose stop stands.
         Err(_) if is_suspended => {
-            let same = json!({ "agent": agent, "state": "suspended", "calls_ended": true,
-                "reason": shown.get("reason") });
+            let same = json!({ "agent": agent, "state": "suspended",
+                "calls_ended": ops::calls_ended(&app).await, "reason": shown.get("reason") });
             Ok(json_of(StatusCode::OK, &same))
         }
         told => Ok(json_of(StatusCode::OK, &told?)),
@@ -106,7 +106,10 @@ async fn stopping(app: &Arc<App>, request: Request) -> Result<(Parts, String), P
 }
 
 async fn asked(app: &Arc<App>, ask: Ask) -> Result<Value, Problem> {
-    ops::serve(app, ask).await.map_err(|error| {
+    // A client that goes away does not leave half of a stop behind.
+    let served = Arc::clone(app);
+    let done = tokio::spawn(async move { ops::serve(&served, ask).await }).await;
+    done.unwrap_or_else(|broken| Err(broken.into())).map_err(|error| {
         if ops::is_usage(&error) {
             return Problem::new(StatusCode::NOT_FOUND, error.to_string());
         }

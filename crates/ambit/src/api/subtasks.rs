@@ -20,7 +20,7 @@ use gate::wire::credential;
 use http::{StatusCode, request::Parts};
 use identity::Actor;
 use model::{Code, Digest, Name, OpenedBy, TaskId};
-use policy::{everything, subject_digest};
+use policy::{everything, subject_digest, subjects_of};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -82,7 +82,9 @@ fn subjects(actor: &Actor) -> Vec<Digest> {
         subject_digest("token", &actor.token().to_string()),
         everything(),
     ];
-    own.into_iter().chain(instance).collect()
+    let key = actor.scoped_key().map(|key| subject_digest("key", key));
+    let chain = actor.chain().iter().flat_map(subjects_of);
+    own.into_iter().chain(instance).chain(key).chain(chain).collect()
 }
 
 fn asked(app: &App, actor: &Actor, bytes: &[u8]) -> Result<Opening, Refused> {

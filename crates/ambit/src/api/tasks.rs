@@ -91,8 +91,9 @@ pub(super) async fn ended(
     id: TaskId,
     reason: String,
 ) -> Result<Response<Body>, Problem> {
-    let done = crate::ops::end_task(app, id, reason).await;
-    done.map_err(|error| {
+    let ending = Arc::clone(app);
+    let done = tokio::spawn(async move { crate::ops::end_task(&ending, id, reason).await }).await;
+    done.unwrap_or_else(|broken| Err(broken.into())).map_err(|error| {
         tracing::error!(%error, "a task could not be ended");
         Problem::of(Refused::Unrecorded(Code::Unrecorded, "the task was not ended".to_owned()))
     })?;

@@ -31,6 +31,8 @@ struct Holdings {
     asks: Vec<model::AskId>,
     grants: BTreeMap<String, usize>,
     codes: Vec<String>,
+    /// Ids of its scoped keys.
+    scoped: Vec<String>,
     /// Agents that may act for it, and that it may act for.
     delegated: Vec<String>,
     /// Clients that open tasks of it.
@@ -135,6 +137,7 @@ async fn holdings(app: &App, name: &AgentName) -> anyhow::Result<Holdings> {
         asks,
         grants,
         codes: below(registry::codes_of(name)),
+        scoped: below(identity::ScopedKey::rows(name)),
         delegated: delegated(app.gate.world().compiled.declared(), name),
         clients: clients(app.gate.world().compiled.declared(), name),
         kept: kept(app, name).await?,
@@ -178,6 +181,7 @@ fn plan(found: &Holdings) -> Value {
         { "what": "keys", "count": found.keys.len(), "which": found.keys.join(", ") },
         { "what": "instances", "count": found.instances.len(), "which": found.instances.join(", ") },
         { "what": "enrolment codes", "count": found.codes.len(), "which": "" },
+        { "what": "scoped keys", "count": found.scoped.len(), "which": found.scoped.join(", ") },
         { "what": "upstream grants", "count": found.grants.len(), "which": grants.join(", ") },
         { "what": "delegations", "count": found.delegated.len(), "which": found.delegated.join(", ") },
         { "what": "clients", "count": found.clients.len(), "which": found.clients.join(", ") },
@@ -203,7 +207,8 @@ impl Holdings {
             .chain(self.instances.iter().map(|id| registry::instances_of(name) + id))
             .chain(self.codes.iter().map(|id| registry::codes_of(name) + id));
         let scoped = identity::ScopedKey::rows(name);
-        let scoped = registry::below(&state, scoped.clone()).map(|(id, _)| format!("{scoped}{id}"));
+        let scoped = registry::below(&state, scoped.clone())
+            .flat_map(|(id, _)| [format!("{scoped}{id}"), format!("revoked/key/{id}")]);
         let rows = rows.chain(scoped.collect::<Vec<_>>());
         let rows = rows.filter(|key| state.rows.contains_key(key)).map(gone);
         let why = model::Code::AgentDecommissioned.slug();

@@ -168,6 +168,12 @@ pub(super) async fn revoke(
     if matches!(which, Which::Agent) {
         // A revision that no earlier drop had, since each drop is a change.
         changes.push(drop_pins(&name, app.gate.world().revision.saturating_add(1)));
+        // Let go again, it comes with new ones: a copied key does not come back with it.
+        let keys = super::keys::of_agent(app, &AgentName::new(&name)?).into_iter();
+        changes.extend(keys.map(|id| StateChange {
+            key: format!("revoked/key/{id}"),
+            value: Some(because(app, &reason)),
+        }));
     }
     app.control(Control { what: "revoke", reason: reason.clone(), changes }).await?;
     if let Some(buyers) = buyers {

@@ -104,6 +104,11 @@ pub(super) fn is_known(app: &App, id: &str) -> bool {
     ScopedKey::is_id(id) && of(app, None).iter().any(|(_, known, _)| known == id)
 }
 
+/// The ids of an agent's keys.
+pub(super) fn of_agent(app: &App, agent: &AgentName) -> Vec<String> {
+    of(app, Some(agent)).into_iter().map(|(_, id, _)| id).collect()
+}
+
 fn of(app: &App, agent: Option<&AgentName>) -> Vec<(AgentName, String, ScopedKey)> {
     let state = app.store.state();
     let below = agent.map_or_else(|| ROWS.to_owned(), ScopedKey::rows);

@@ -1,9 +1,6 @@
 //! The agents' listener: one accept loop, the two doors branched off before anything else, the rest to the issuer.
 
-use super::{
-    Body, credential, http as http_door, mcp, metadata,
-    tls::{Shown, Tls},
-};
+use super::{Body, credential, http as http_door, mcp, metadata, tls::Tls};
 use crate::{Gate, limits};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -13,6 +10,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use identity::PeerCertificate;
 use model::Peer;
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 use tokio::{
@@ -72,7 +70,7 @@ struct Visit {
     gate: Arc<Gate>,
     others: Others,
     watcher: Watcher,
-    certificate: Option<Shown>,
+    certificate: Option<PeerCertificate>,
     /// Where it comes from.
     peer: Peer,
     /// Whether it comes from a process of the gate's own user, which is answered one thing only.
@@ -105,8 +103,8 @@ impl Visit {
             hyper::service::service_fn(move |mut request: Request<Incoming>| {
                 began.notify_one();
                 request.extensions_mut().insert(peer);
-                if let Some(certificate) = certificate.as_ref().and_then(Shown::certificate) {
-                    request.extensions_mut().insert(certificate);
+                if let Some(certificate) = &certificate {
+                    request.extensions_mut().insert(certificate.clone());
                 }
                 let (gate, others) = (Arc::clone(&gate), Arc::clone(&others));
                 async move {

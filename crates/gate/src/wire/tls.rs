@@ -3,7 +3,7 @@
 
 use crate::Clock;
 use arc_swap::ArcSwap;
-use identity::{Certificate, CertificateError, Trust};
+use identity::{Certificate, CertificateError, PeerCertificate, Trust};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -86,18 +86,18 @@ impl Tls {
     pub(super) async fn accept(
         self: &Arc<Tls>,
         stream: TcpStream,
-    ) -> std::io::Result<(TlsStream<TcpStream>, Option<Shown>)> {
+    ) -> std::io::Result<(TlsStream<TcpStream>, Option<PeerCertificate>)> {
         let stream = self.acceptor.accept(stream).await?;
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().filter(|chain| !chain.is_empty());
         let shown = chain.map(|chain| Shown::new(Arc::clone(self), chain)).transpose();
         let shown = shown.map_err(std::io::Error::other)?;
-        Ok((stream, shown))
+        Ok((stream, shown.map(|shown| PeerCertificate::new(move || shown.certificate()))))
     }
 }
 
 /// The certificate of the peer of one connection, judged anew when other authorities are believed.
-pub(super) struct Shown {
+struct Shown {
     tls: Arc<Tls>,
     chain: Vec<CertificateDer<'static>>,
     judged: ArcSwap<(Arc<Trust>, Arc<Certificate>)>,
@@ -112,7 +112,7 @@ impl Shown {
     }
 
     /// What it is worth now; nothing if it cannot be read any more.
-    pub(super) fn certificate(&self) -> Option<Arc<Certificate>> {
+    fn certificate(&self) -> Option<Arc<Certificate>> {
         let judged = self.judged.load();
         let (by, certificate) = judged.as_ref();
         let trust = self.tls.trust.load();

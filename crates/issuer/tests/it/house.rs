@@ -515,7 +515,9 @@ impl Ask {
             .fold(request, |request, (name, value)| request.header(*name, value));
         let mut request = request.body(Body::from(form)).unwrap();
         if let Some(certificate) = &self.certificate {
-            request.extensions_mut().insert(certificate.clone());
+            let certificate = certificate.clone();
+            let shown = identity::PeerCertificate::new(move || Some(Arc::clone(&certificate)));
+            request.extensions_mut().insert(shown);
         }
         request
     }

@@ -239,6 +239,15 @@ async fn a_pin_outlives_the_gate_and_not_its_agent() -> Result<()> {
         let (status, told) = stage.buy("pod", &assertion, Some(key)).await?;
         ensure!(status == 400 && told.to_string().contains("unauthorized_client"), "{told}");
     }
+    // Nor does any other endpoint make a pin for who may not act.
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        let form = [("client_id", "pod"), ("token", "x")];
+        let (status, told) = stage.post(path, &form, &assertion, Some(&own)).await?;
+        ensure!(
+            status == 400 && told.to_string().contains("unauthorized_client"),
+            "{path}: {told}"
+        );
+    }
     // What it was pinned to is forgotten with it: let go again, it is whoever comes first.
     stage.home.done(&["unfreeze", "agent:pod", "--reason", "test"])?;
     token_of(&stage.buy("pod", &assertion, Some(&thief)).await?)?;

@@ -293,6 +293,26 @@ async fn a_key_that_is_revoked_takes_all_that_it_bought_with_it() -> Result<()> 
     ensure!(!made.status.success(), "no key for who may not act: {made:?}");
     stage.home.done(&["agent", "resume", "lead", "--reason", "drill"])?;
     drop(other.buy(&stage.api(), &[]).await?);
+
+    // A revoked agent comes back without the keys that it had.
+    stage.home.done(&["revoke", "agent", "lead", "--reason", "drill"])?;
+    stage.home.done(&["unfreeze", "agent:lead", "--reason", "drill"])?;
+    let told = other.ask(&form(&stage.api())).await?;
+    ensure!(told.status == 400 && told.text("error") == "unauthorized_client", "{told:?}");
+    let next = stage.key_buyer("lead", &stage.scoped_key("lead", &[])?)?;
+    drop(next.buy(&stage.api(), &[]).await?);
+
+    // Whoever has a copy of a revoked key proves nothing by it, and fills no ledger with it.
+    for _ in 0..70 {
+        ensure!(other.ask(&form(&stage.api())).await?.status == 400);
+    }
+    let Stage { home, ambit, .. } = stage;
+    tokio::task::block_in_place(|| ambit.stop())?;
+    let of_key = |entry: &&testkit::process::Entry| {
+        entry.text("decision") == "deny" && entry.text("scoped_key") == twin.id
+    };
+    let records = home.records()?.iter().filter(of_key).count();
+    ensure!((1..=65).contains(&records), "{records} records of one refused key");
     Ok(())
 }
 
